@@ -1,0 +1,38 @@
+"""Layers and losses: message passing, encoders, fusion, readouts, losses, regularisers. Knows no data set."""
+
+from mmgraph.nn.buffers import BufferList
+from mmgraph.nn.conv import LightGCNConv
+from mmgraph.nn.early_fusion import EarlyFusion
+from mmgraph.nn.encoders import ModalityEncoder, id_embedding
+from mmgraph.nn.fusion import EdgeFusion, normalize_rows, presence_mean
+from mmgraph.nn.losses import bpr_loss
+from mmgraph.nn.propagation import UserItemPropagation
+from mmgraph.nn.readout import LayerStack
+from mmgraph.nn.regularizers import l2_penalty
+from mmgraph.nn.structure import (
+    FusedItemGraph,
+    edge_cosine,
+    fuse_item_graphs,
+    merge_edges,
+    normalize_by_row,
+)
+
+__all__ = [
+    "BufferList",
+    "EarlyFusion",
+    "EdgeFusion",
+    "FusedItemGraph",
+    "LayerStack",
+    "LightGCNConv",
+    "ModalityEncoder",
+    "UserItemPropagation",
+    "bpr_loss",
+    "edge_cosine",
+    "fuse_item_graphs",
+    "id_embedding",
+    "l2_penalty",
+    "merge_edges",
+    "normalize_by_row",
+    "normalize_rows",
+    "presence_mean",
+]
