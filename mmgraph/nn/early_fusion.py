@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mmgraph.errors import ConfigError
 from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.encoders import ModalityEncoder
-from mmgraph.nn.fusion import normalize_rows, presence_mean
+from mmgraph.nn.fusion import keep_present, normalize_rows, presence_mean
 
 FusionMode = Literal["auto", "mean", "projected_mean"]
 
@@ -18,8 +18,8 @@ class EarlyFusion(nn.Module):
     """Average the modalities an item has, then project; or project each first where their widths differ.
 
     Every modality is L2-normalised before the average, so that none dominates by its scale. Without projection
-    (``out_dim=None``) modalities of unequal width are concatenated: the cosine of concatenated unit vectors is the mean
-    of the modalities' cosines.
+    (``out_dim=None``) modalities of unequal width are concatenated: the cosine of two items that have them all is
+    the mean of the modalities' cosines.
 
     Source: MM-GEF, section 3.2 (mean of CLIP-like vectors, then a trainable linear layer); features of
     unequal width are not treated in the paper.
@@ -51,7 +51,9 @@ class EarlyFusion(nn.Module):
         mode: FusionMode = "auto",
     ) -> None:
         super().__init__()
-        features = [normalize_rows(x) for x in features]
+        features = [
+            normalize_rows(keep_present(x, has)) for x, has in zip(features, present, strict=True)
+        ]
         anywhere = torch.stack(list(present)).any(dim=0)
         widths = [x.size(1) for x in features]
         if mode == "mean" and len(set(widths)) > 1:
@@ -61,8 +63,7 @@ class EarlyFusion(nn.Module):
         if mode != "projected_mean" and len(set(widths)) == 1:
             features, present = [presence_mean(features, present)], [anywhere]
         elif out_dim is None:
-            masked = [x * has[:, None] for x, has in zip(features, present, strict=True)]
-            features, present = [torch.cat(masked, dim=1)], [anywhere]
+            features, present = [torch.cat(features, dim=1)], [anywhere]
         self.features, self.masks = BufferList(features), BufferList(present)
         self.present: Tensor
         self.register_buffer("present", anywhere, persistent=False)

@@ -31,10 +31,19 @@ def presence_mean(vectors: Sequence[Tensor], present: Sequence[Tensor]) -> Tenso
         >>> presence_mean([torch.tensor([[2.0]]), torch.tensor([[9.0]])], [yes, no]).tolist()
         [[2.0]]
     """
-    masks = [mask.to(x.dtype)[:, None] for x, mask in zip(vectors, present, strict=True)]
-    total = torch.stack([x * mask for x, mask in zip(vectors, masks, strict=True)]).sum(dim=0)
-    count = torch.stack(masks).sum(dim=0)
-    return total / count.clamp(min=1)
+    kept = [keep_present(x, mask) for x, mask in zip(vectors, present, strict=True)]
+    count = torch.stack(list(present)).sum(dim=0).clamp(min=1)
+    return torch.stack(kept).sum(dim=0) / count[:, None]
+
+
+def keep_present(x: Tensor, present: Tensor) -> Tensor:
+    """Return ``x`` with zero rows where nothing is present, whatever stood there, NaN included.
+
+    Example:
+        >>> keep_present(torch.tensor([[float("nan")], [2.0]]), torch.tensor([False, True])).tolist()
+        [[0.0], [2.0]]
+    """
+    return torch.where(present[:, None], x, torch.zeros_like(x))
 
 
 class EdgeFusion(nn.Module):

@@ -1,6 +1,6 @@
 """Item graphs whose weights are part of the model: differentiable weights on a fixed or re-chosen set of edges."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,7 +31,9 @@ def edge_cosine(x: Tensor, edge_index: Tensor) -> Tensor:
         [1.0, 0.0]
     """
     unit = normalize_rows(x)
-    return (unit[edge_index[0]] * unit[edge_index[1]]).sum(dim=1)
+    # index_select: its gradient is the same for any number of threads, that of indexing is not.
+    source, target = (unit.index_select(0, ends) for ends in edge_index)
+    return (source * target).sum(dim=1)
 
 
 def merge_edges(first: Tensor, second: Tensor, *, num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -81,7 +83,7 @@ def fuse_item_graphs(
 
 
 def normalize_by_row(
-    edge_index: Tensor, edge_weight: Tensor, *, num_nodes: int, norm: str
+    edge_index: Tensor, edge_weight: Tensor, *, num_nodes: int, norm: Literal["none", "row", "sym"]
 ) -> Tensor:
     """Return weights divided by their target's row sum (``row``) or by both ends' root row sums (``sym``).
 
@@ -98,7 +100,11 @@ def normalize_by_row(
     if norm == "none":
         return edge_weight
     sums = edge_weight.new_zeros(num_nodes).index_add(0, edge_index[1], edge_weight)
-    if norm == "row":
-        return edge_weight / sums.clamp(min=1e-12)[edge_index[1]]
-    root = sums.clamp(min=1e-12).rsqrt()
-    return edge_weight * root[edge_index[0]] * root[edge_index[1]]
+    # A sum that is not positive cannot be divided by; its rows get weight zero, as when a graph is built.
+    positive = sums > 0
+    safe = torch.where(positive, sums, torch.ones_like(sums))
+    power = torch.where(
+        positive, safe.rsqrt() if norm == "sym" else 1 / safe, torch.zeros_like(sums)
+    )
+    scaled = edge_weight * power.index_select(0, edge_index[1])
+    return scaled * power.index_select(0, edge_index[0]) if norm == "sym" else scaled

@@ -1,7 +1,12 @@
 """One sparse matrix with everything its forward and backward products need."""
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor, nn
+
+from mmgraph.errors import GraphError
 
 _INT32_MAX = torch.iinfo(torch.int32).max
 
@@ -22,6 +27,9 @@ class SparseAdjacency(nn.Module):
 
     Shapes:
         edge_index (2, num_edges) int64; edge_weight (num_edges,) floating.
+
+    Raises:
+        GraphError: an edge lies outside of ``size``.
 
     Complexity: O(num_edges log num_edges) time once, O(num_edges) memory.
 
@@ -47,6 +55,7 @@ class SparseAdjacency(nn.Module):
     ) -> None:
         super().__init__()
         self.size = size
+        _check_edges(edge_index, size)
         source, target = edge_index[0], edge_index[1]
         if edge_weight is None:
             edge_weight = torch.ones(source.numel(), device=source.device)
@@ -76,6 +85,12 @@ class SparseAdjacency(nn.Module):
         }.items():
             self.register_buffer(name, tensor, persistent=False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.is_symmetric:
+            self.t_rowptr, self.t_col = self.rowptr, self.col
+        return self
+
     @property
     def num_edges(self) -> int:
         """Number of stored entries."""
@@ -97,6 +112,18 @@ class SparseAdjacency(nn.Module):
     def extra_repr(self) -> str:
         """Show size, edges and symmetry in ``print(model)``."""
         return f"size={self.size}, num_edges={self.num_edges}, symmetric={self.is_symmetric}"
+
+
+def _check_edges(edge_index: Tensor, size: tuple[int, int]) -> None:
+    if edge_index.numel() == 0:
+        return
+    for row, what, count in ((0, "source", size[1]), (1, "target", size[0])):
+        low, high = (int(bound) for bound in edge_index[row].aminmax())
+        if low < 0 or high >= count:
+            raise GraphError(
+                f"edge_index must hold {what}s from 0 to {count - 1} (got {low if low < 0 else high}); "
+                "give the right size"
+            )
 
 
 def _row_pointer(sorted_rows: Tensor, num_rows: int) -> Tensor:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from torch import Tensor
 
-from mmgraph.errors import ConfigError, nearest
+from mmgraph.errors import ConfigError, GraphError, nearest
 from mmgraph.sparse.adjacency import SparseAdjacency
 
 Backend = Callable[[SparseAdjacency, Tensor, Tensor], Tensor]
@@ -42,6 +42,7 @@ def matmul(
         x (num_sources, dim); edge_weight (num_edges,); returns (num_targets, dim).
 
     Raises:
+        GraphError: ``x`` or ``edge_weight`` has the wrong length.
         ConfigError: the backend is unknown or cannot work on this device.
 
     Complexity: O(num_edges * dim) time for the product and for each gradient.
@@ -52,9 +53,20 @@ def matmul(
         >>> matmul(adj, torch.tensor([[1.0], [3.0]])).tolist()
         [[6.0], [0.0]]
     """
+    # The kernels read by these lengths without looking; a wrong one would read past the end.
+    if x.dim() != 2 or x.size(0) != adj.size[1]:
+        raise GraphError(
+            f"x must have {adj.size[1]} rows, one per source (got shape {tuple(x.shape)}); check the graph"
+        )
+    value = adj.value if edge_weight is None else edge_weight
+    if value.shape != adj.value.shape:
+        raise GraphError(
+            f"edge_weight must have {adj.num_edges} values, one per edge (got shape {tuple(value.shape)}); "
+            "order them like adj.edge_index()"
+        )
     name = choose_backend(x.device.type, backend)
     kernel: Backend = import_module(_BACKENDS[name]).matmul
-    return kernel(adj, x, adj.value if edge_weight is None else edge_weight)
+    return kernel(adj, x, value)
 
 
 def choose_backend(device: str, name: str | None = None) -> str:
@@ -64,7 +76,7 @@ def choose_backend(device: str, name: str | None = None) -> str:
         >>> choose_backend("cpu", "gather")
         'gather'
     """
-    name = name or os.environ.get(BACKEND_VARIABLE)
+    name = name or os.environ.get(BACKEND_VARIABLE) or None
     if name is None:
         return next(found for found, why in available_backends(device).items() if why is None)
     if name not in _BACKENDS:

@@ -155,7 +155,6 @@ def test_all_backends_are_listed_with_reasons() -> None:
     assert "mps" in on_mps["csr"]
 
 
-@pytest.mark.xfail(reason="the number of given weights is not checked", strict=True)
 @pytest.mark.parametrize("backend", EVERYWHERE)
 def test_too_few_weights_are_refused(backend: str) -> None:
     # One weight would be spread over all edges, or memory behind it read.
@@ -163,7 +162,6 @@ def test_too_few_weights_are_refused(backend: str) -> None:
         matmul(small(), torch.ones(6, 1), edge_weight=torch.ones(1), backend=backend)
 
 
-@pytest.mark.xfail(reason="the number of rows is not checked", strict=True)
 @pytest.mark.parametrize("backend", EVERYWHERE)
 def test_a_wrong_number_of_rows_is_refused(backend: str) -> None:
     with pytest.raises(GraphError, match=r"x must have 6 rows"):

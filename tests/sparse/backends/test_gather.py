@@ -3,22 +3,10 @@
 import pytest
 
 from mmgraph.sparse.backends import gather
-from mmgraph.testing.kernels import BACKEND_CHECKS, check_backend, check_threads
-
-# The gradient of `x[source]` is added up in parallel; `x.index_select` would add it in order.
-UNSTABLE = pytest.mark.xfail(
-    reason="the rows' gradient depends on the number of threads", strict=False
-)
+from mmgraph.testing.kernels import BACKEND_CHECKS, check_backend
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        pytest.param(check, marks=UNSTABLE) if check is check_threads else check
-        for check in BACKEND_CHECKS
-    ],
-    ids=lambda check: check.__name__,
-)
+@pytest.mark.parametrize("check", BACKEND_CHECKS, ids=lambda check: check.__name__)
 def test_contract(check) -> None:
     check(gather.matmul, "cpu")
 

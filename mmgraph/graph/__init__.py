@@ -1,0 +1,34 @@
+"""Data set to graph: user-item edges, nearest-neighbour graphs per modality, co-interaction graphs.
+
+:func:`build_graph` makes the whole graph of a data set; the builders of its parts work alone as
+functions and, in :mod:`mmgraph.graph.transforms`, as PyTorch Geometric transforms.
+"""
+
+from mmgraph.graph.bipartite import bipartite_edges
+from mmgraph.graph.build import GraphConfig, build_graph, graph_metadata
+from mmgraph.graph.cointeraction import cointeraction_graph
+from mmgraph.graph.inspect import inspect_graph
+from mmgraph.graph.knn import knn_graph
+from mmgraph.graph.normalize import normalize_edges
+from mmgraph.graph.schema import check_graph, knn_edge_type, modalities_of
+from mmgraph.graph.store import load_graph, read_graph_metadata, save_graph
+from mmgraph.graph.transforms import AddCointeraction, AddKNNGraph
+
+__all__ = [
+    "AddCointeraction",
+    "AddKNNGraph",
+    "GraphConfig",
+    "bipartite_edges",
+    "build_graph",
+    "check_graph",
+    "cointeraction_graph",
+    "graph_metadata",
+    "inspect_graph",
+    "knn_edge_type",
+    "knn_graph",
+    "load_graph",
+    "modalities_of",
+    "normalize_edges",
+    "read_graph_metadata",
+    "save_graph",
+]

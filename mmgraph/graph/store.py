@@ -1,0 +1,267 @@
+"""Graphs on disk: a folder with ``graph.safetensors`` and ``graph.json``, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from mmgraph.errors import GraphError
+from mmgraph.graph.schema import check_graph, edge_name
+
+FORMAT_VERSION = 1
+TENSORS = "graph.safetensors"
+MANIFEST = "graph.json"
+
+
+class _Node(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: str
+    num_nodes: int
+    tensors: dict[str, str]
+
+
+class _Edge(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: tuple[str, str, str]
+    num_edges: int
+    tensors: dict[str, str]
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    format_version: int
+    sha256: str
+    nodes: list[_Node]
+    edges: list[_Edge]
+
+
+def save_graph(
+    data: HeteroData,
+    folder: str | Path,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a graph to a folder.
+
+    Everything is written and flushed beside the target first and then renamed, so the folder holds
+    the old graph or the new one, never half of either. A folder that holds anything but a graph is
+    never touched.
+
+    Args:
+        data: A graph that passes :func:`mmgraph.graph.check_graph`.
+        folder: Where to write; created when missing.
+        metadata: JSON-able facts stored beside the graph: ``config``, ``inputs``, ``seconds``, see
+            :func:`mmgraph.graph.graph_metadata`.
+        overwrite: Whether a graph that is already there may be replaced.
+
+    Raises:
+        GraphError: The graph is not sound, the folder is taken, or the metadata is not JSON-able.
+    """
+    check_graph(data)
+    target = Path(folder).resolve()
+    _check_target(target, overwrite)
+    tensors, nodes, edges = _flatten(data)
+    reserved = {"format_version", "sha256", "nodes", "edges"}
+    facts = dict(metadata or {})
+    if reserved & set(facts):
+        raise GraphError(
+            f"metadata must not use {', '.join(sorted(reserved & set(facts)))}; these names are "
+            "the format's own"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}.new"
+    fresh.mkdir()
+    try:
+        save_file(tensors, fresh / TENSORS)
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "sha256": _sha256(fresh / TENSORS),
+            "nodes": nodes,
+            "edges": edges,
+            **facts,
+        }
+        try:
+            text = json.dumps(manifest, indent=2, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise GraphError(f"metadata must be made of JSON values ({error})") from error
+        (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        for path in (fresh / TENSORS, fresh / MANIFEST, fresh):
+            _flush(path)
+        _move_into_place(fresh, target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load_graph(folder: str | Path) -> HeteroData:
+    """Read a graph back, exactly as it was saved.
+
+    Args:
+        folder: A folder written by :func:`save_graph`.
+
+    Returns:
+        The graph, on the CPU.
+
+    Raises:
+        GraphError: A file is missing, damaged or of a newer format.
+    """
+    path = Path(folder)
+    manifest = _read_manifest(path)
+    tensors_file = path / TENSORS
+    if not tensors_file.is_file():
+        raise GraphError(f"{tensors_file} must exist beside {MANIFEST}; build the graph again")
+    found = _sha256(tensors_file)
+    if found != manifest.sha256:
+        raise GraphError(
+            f"{tensors_file} is damaged: its sha256 must be {manifest.sha256[:12]}... (got "
+            f"{found[:12]}...); build the graph again"
+        )
+    try:
+        tensors = load_file(tensors_file)
+        data = HeteroData()
+        for node in manifest.nodes:
+            data[node.type].num_nodes = node.num_nodes
+            for name, key in node.tensors.items():
+                data[node.type][name] = tensors[key]
+        for edge in manifest.edges:
+            for name, key in edge.tensors.items():
+                data[edge.type][name] = tensors[key]
+    except (SafetensorError, KeyError) as error:
+        raise GraphError(
+            f"{tensors_file} does not hold what {MANIFEST} lists ({error}); build the graph again"
+        ) from error
+    return data
+
+
+def read_graph_metadata(folder: str | Path) -> dict[str, Any]:
+    """Read what is known about a saved graph without reading the graph.
+
+    Args:
+        folder: A folder written by :func:`save_graph`.
+
+    Returns:
+        The contents of ``graph.json``.
+
+    Raises:
+        GraphError: The file is missing, damaged or of a newer format.
+    """
+    return _read_manifest(Path(folder)).model_dump(mode="json")
+
+
+def _read_manifest(folder: Path) -> _Manifest:
+    file = folder / MANIFEST
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise GraphError(
+            f"{folder} must be a folder with {MANIFEST}; build a graph into it first"
+        ) from error
+    except NotADirectoryError as error:
+        raise GraphError(f"{folder} must be a folder (got a file)") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise GraphError(f"{file} must be JSON ({error}); build the graph again") from error
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise GraphError(
+            f"{file}: format_version must be at most {FORMAT_VERSION} (got {version}); a newer "
+            "mmgraph wrote it, update mmgraph"
+        )
+    try:
+        return _Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise GraphError(
+            f"{file}: {where or 'content'}: {first['msg']}; build the graph again"
+        ) from error
+
+
+def _flatten(
+    data: HeteroData,
+) -> tuple[dict[str, Tensor], list[dict[str, Any]], list[dict[str, Any]]]:
+    tensors: dict[str, Tensor] = {}
+    nodes: list[dict[str, Any]] = []
+    edges: list[dict[str, Any]] = []
+    for node_type in data.node_types:
+        names = {key: f"{node_type}/{key}" for key in data[node_type].keys() if key != "num_nodes"}
+        nodes.append(
+            {"type": node_type, "num_nodes": int(data[node_type].num_nodes), "tensors": names}
+        )
+        tensors.update((name, data[node_type][key]) for key, name in names.items())
+    for edge_type in data.edge_types:
+        names = {key: f"{edge_name(edge_type)}/{key}" for key in data[edge_type].keys()}
+        edges.append(
+            {"type": list(edge_type), "num_edges": int(data[edge_type].num_edges), "tensors": names}
+        )
+        tensors.update((name, data[edge_type][key]) for key, name in names.items())
+    storages: set[int] = set()
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor):
+            raise GraphError(
+                f"{name} must be a tensor (got {type(value).__name__}); only tensors are stored"
+            )
+        plain = value.detach().cpu().contiguous()
+        # The format stores every tensor once and refuses two names for the same memory.
+        storage = plain.untyped_storage().data_ptr()
+        tensors[name] = plain.clone() if storage in storages else plain
+        storages.add(storage)
+    return tensors, nodes, edges
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise GraphError(f"{target} must be a folder (got a file); choose another name")
+    content = {entry.name for entry in target.iterdir()}
+    if not content:
+        return
+    if MANIFEST not in content or content - {MANIFEST, TENSORS}:
+        other = sorted(content - {MANIFEST, TENSORS})
+        held = f"it holds {other[0]}" if other else "it holds no graph.json"
+        raise GraphError(
+            f"{target} must be empty or hold a graph and nothing else ({held}); choose another "
+            "folder"
+        )
+    if not overwrite:
+        raise GraphError(
+            f"{target} already holds a graph; choose another folder or allow to overwrite it"
+        )
+
+
+def _move_into_place(fresh: Path, target: Path) -> None:
+    if not target.exists():
+        fresh.rename(target)
+    else:
+        old = target.parent / f".{target.name}.{uuid.uuid4().hex}.old"
+        target.rename(old)
+        try:
+            fresh.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+        shutil.rmtree(old)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
