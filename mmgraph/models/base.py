@@ -1,0 +1,171 @@
+"""What every recommender promises to the trainer, the evaluator and the exporter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch_geometric.data import HeteroData
+
+from mmgraph.graph.schema import ITEM_USER, USER_ITEM
+from mmgraph.nn import bpr_loss, l2_penalty
+from mmgraph.nn.regularizers import Penalty
+from mmgraph.sparse import SparseAdjacency
+
+
+class Embeddings(NamedTuple):
+    """Final vectors: ``user`` (num_users, dim) and ``item`` (num_items, dim)."""
+
+    user: Tensor
+    item: Tensor
+
+
+class Batch(NamedTuple):
+    """Triples of user, positive item and sampled negative item; each (batch,) int64."""
+
+    user: Tensor
+    positive: Tensor
+    negative: Tensor
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One phase of training: what learns, by which weighted terms, for how long.
+
+    Attributes:
+        name: Shown in the log.
+        loss_weights: Weight of each term of ``losses``; a term not named has weight 1.
+        parameters: Prefixes of the names of the parameters that learn; ``("",)`` means all.
+        max_epochs: Its own limit, or None for that of the training configuration.
+        fresh_optimizer: Start with new optimiser state, from the best weights of the stage before.
+    """
+
+    name: str = "main"
+    loss_weights: Mapping[str, float] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ("",)
+    max_epochs: int | None = None
+    fresh_optimizer: bool = True
+
+
+class ModelConfig(BaseModel):
+    """What all models have: a name, a width, and a named penalty on the rows of the batch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    embedding_dim: int = Field(default=64, ge=1)
+    reg_weight: float = Field(default=1e-4, ge=0)
+    reg_kind: Penalty = "half_sq"
+
+
+class Recommender(nn.Module):
+    """Base of all models: built from a graph and a config, it encodes, scores and names its losses.
+
+    A model opens no file and builds no user-item graph. ``encode`` is a pure function of parameters and buffers,
+    deterministic in eval mode; nothing is kept from training for scoring.
+
+    Args:
+        graph: A graph that satisfies ``mmgraph.graph.check_graph`` and has the edges ``edges_for(config)`` names.
+        config: The model's own configuration.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
+
+    def __init__(self, graph: HeteroData, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_users = int(graph["user"].num_nodes)
+        self.num_items = int(graph["item"].num_nodes)
+
+    @classmethod
+    def edges_for(cls, config: Any) -> tuple[str, ...]:
+        """Return which optional edges the graph must have: of ``knn``, ``co_item``, ``co_user``."""
+        del config
+        return ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The phases of training, in order; by default one, with the config's weight on the term ``reg``."""
+        return (Stage(loss_weights={"reg": self.config.reg_weight}),)
+
+    def encode(self) -> Embeddings:
+        """Return the final vectors of all users and items."""
+        raise TypeError(f"{type(self).__name__} must define encode()")
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the unweighted named terms of the loss on a batch, which is left as it is."""
+        raise TypeError(f"{type(self).__name__} must define losses()")
+
+    def score(self, users: Tensor, embeddings: Embeddings | None = None) -> Tensor:
+        """Return the scores of all items for some users: by default inner products.
+
+        Args:
+            users: Indices of users.
+            embeddings: What ``encode`` returned, to spare calling it for every block of users.
+
+        Shapes:
+            users (n,) int64; returns (n, num_items).
+        """
+        user, item = self.encode() if embeddings is None else embeddings
+        return user[users] @ item.T
+
+    def retrieval_embeddings(self) -> Embeddings | None:
+        """Return vectors whose inner product is the score, or None if there are none."""
+        return self.encode()
+
+    def modality_embeddings(self) -> dict[str, Embeddings]:
+        """Return the vectors of each modality, for late-fusion models; empty for others."""
+        return {}
+
+    def on_stage(self, stage: Stage) -> None:
+        """Be told that a stage begins."""
+
+    def on_epoch(self, epoch: int) -> None:
+        """Be told that an epoch begins: the place to resample or rebuild graphs."""
+
+    def after_step(self) -> None:
+        """Be told that the optimiser has stepped: the place for projections."""
+
+
+def ranking_losses(
+    batch: Batch, final: Embeddings, penalised: Embeddings, *, kind: Penalty
+) -> dict[str, Tensor]:
+    """Return BPR on the final vectors and the penalty on the chosen ones, as ``{"bpr", "reg"}``.
+
+    Which rows are penalised is a property of the model: LightGCN's are the layer-0 rows, LATTICE's the final ones.
+    """
+    rows = user, positive, negative = _rows_of(final, batch)
+    if penalised is not final:
+        rows = _rows_of(penalised, batch)
+    return {
+        "bpr": bpr_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1)),
+        "reg": l2_penalty(rows, kind=kind),
+    }
+
+
+def _rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    # index_select: its gradient is the same for any number of threads, that of indexing is not.
+    return (
+        vectors.user.index_select(0, batch.user),
+        vectors.item.index_select(0, batch.positive),
+        vectors.item.index_select(0, batch.negative),
+    )
+
+
+def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:
+    """Return the joint matrix over users, then items, with the weights and self loops the graph was built with."""
+    num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
+    to_user, to_item = graph[ITEM_USER], graph[USER_ITEM]
+    edges = [
+        to_user.edge_index + torch.tensor([[num_users], [0]], device=to_user.edge_index.device),
+        to_item.edge_index + torch.tensor([[0], [num_users]], device=to_item.edge_index.device),
+    ]
+    weights = [to_user.edge_weight, to_item.edge_weight]
+    if "self_weight" in graph["user"]:
+        nodes = torch.arange(num_users + num_items, device=to_user.edge_index.device)
+        edges.append(nodes.expand(2, -1))
+        weights.append(torch.cat([graph["user"].self_weight, graph["item"].self_weight]))
+    size = (num_users + num_items,) * 2
+    return SparseAdjacency(torch.cat(edges, dim=1), torch.cat(weights), size=size)

@@ -1,0 +1,292 @@
+"""The training loop, to be read in one sitting."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from mmgraph.errors import FitError
+from mmgraph.models.base import Batch, Recommender, Stage
+from mmgraph.training.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    pack_optimizer,
+    unpack_optimizer,
+)
+from mmgraph.training.sampler import Order, PairwiseSampler, Pool
+from mmgraph.training.stopping import EarlyStopping
+
+
+class TrainingConfig(BaseModel):
+    """How a model is trained; nothing here changes what it computes.
+
+    Attributes:
+        max_epochs: Limit of each stage that has none of its own.
+        batch_size: Triples a step.
+        learning_rate: Of Adam, at the start.
+        schedule: ``constant``, or ``exponential``: times ``decay_rate`` every ``decay_every`` epochs, smoothly.
+        patience: Validations in a row without improvement before a stage stops.
+        eval_every: Epochs between validations; the last epoch is always validated.
+        order: See ``PairwiseSampler``.
+        negatives: Pool of the negatives; see ``PairwiseSampler``.
+        checkpoint_seconds: At most this much work is lost by a crash; 0 saves after every epoch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_epochs: int = Field(default=1000, ge=1)
+    batch_size: int = Field(default=2048, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "exponential"] = "constant"
+    decay_rate: float = Field(default=0.96, gt=0, le=1)
+    decay_every: int = Field(default=50, ge=1)
+    patience: int = Field(default=10, ge=1)
+    eval_every: int = Field(default=1, ge=1)
+    order: Order = "interaction_uniform"
+    negatives: Pool = "train_items"
+    checkpoint_seconds: float = Field(default=30.0, ge=0)
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What happened in one epoch: mean loss terms, validation metrics if it was validated, seconds."""
+
+    epoch: int
+    stage: str
+    losses: dict[str, float]
+    valid: dict[str, float] | None
+    is_best: bool
+    epoch_s: float
+    eval_s: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return the part that is the same on every run with this seed, for ``metrics.jsonl``."""
+        return {k: v for k, v in asdict(self).items() if k not in ("epoch_s", "eval_s")}
+
+
+@dataclass
+class _Progress:
+    """All that changes from epoch to epoch outside of the model and the optimiser."""
+
+    stage: int = 0
+    epoch: int = 0
+    epoch_in_stage: int = 0
+    stopping: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best_valid: dict[str, float] | None = None
+    best_epoch: int = 0
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A trained model stands at its best epoch; this says how it got there."""
+
+    epochs: int
+    best_epoch: int
+    valid: dict[str, float]
+    history: list[dict[str, Any]]
+
+
+def fit(
+    model: Recommender,
+    sampler: PairwiseSampler,
+    *,
+    config: TrainingConfig,
+    seed: int,
+    validate: Callable[[Recommender], Mapping[str, float]] | None,
+    select_by: str,
+    checkpoints: CheckpointStore | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> FitResult:
+    """Train a model through its stages and leave it with the weights of the best validated epoch.
+
+    Without ``validate`` every stage runs to its last epoch and keeps the last weights. A run that finds a checkpoint
+    goes on from it and ends as if it had never been interrupted.
+
+    Args:
+        model: Changed in place.
+        sampler: Gives the batches.
+        config: How to train.
+        seed: Of batches and negatives, apart from that of the initial weights.
+        validate: Returns validation metrics of the model in eval mode; sees no test data by construction.
+        select_by: The metric to maximise.
+        checkpoints: Where to save and look for checkpoints.
+        on_epoch: Called after every epoch, not for epochs restored from a checkpoint.
+
+    Raises:
+        FitError: a loss is not finite.
+    """
+    loop = _Loop(model, sampler, config=config, seed=seed, select_by=select_by)
+    loop.restore(checkpoints.latest() if checkpoints else None)
+    saved_at = time.monotonic()
+    while loop.progress.stage < len(model.stages):
+        stage = loop.enter_stage()
+        while not loop.stage_is_over(stage):
+            report = loop.run_epoch(stage, validate)
+            if on_epoch:
+                on_epoch(report)
+            if checkpoints and time.monotonic() - saved_at >= config.checkpoint_seconds:
+                loop.save(checkpoints)
+                saved_at = time.monotonic()
+        loop.leave_stage()
+    model.eval()
+    progress = loop.progress
+    return FitResult(
+        progress.epoch, progress.best_epoch, progress.best_valid or {}, progress.history
+    )
+
+
+class _Loop:
+    """The state of one training run, and the steps ``fit`` is made of."""
+
+    def __init__(
+        self,
+        model: Recommender,
+        sampler: PairwiseSampler,
+        *,
+        config: TrainingConfig,
+        seed: int,
+        select_by: str,
+    ) -> None:
+        self.model, self.sampler, self.config, self.select_by = model, sampler, config, select_by
+        device = sampler.keys.device
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.progress = _Progress()
+        self.stopping = EarlyStopping(config.patience)
+        self.best: dict[str, Tensor] = {}
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.restored: Checkpoint | None = None
+
+    def enter_stage(self) -> Stage:
+        """Choose what learns and make the optimiser; after a restore, fill it with its old state."""
+        stage = self.model.stages[self.progress.stage]
+        self.model.on_stage(stage)
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name.startswith(stage.parameters))
+        if self.optimizer is None or stage.fresh_optimizer or self.restored:
+            learning = [p for p in self.model.parameters() if p.requires_grad]
+            self.optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, fused=True)
+        if self.restored:
+            unpack_optimizer(
+                self.optimizer, self.restored.group("optimizer"), self.restored.state["optimizer"]
+            )
+            self.restored = None
+        return stage
+
+    def stage_is_over(self, stage: Stage) -> bool:
+        """Return whether the stage has used its epochs or its patience."""
+        limit = stage.max_epochs or self.config.max_epochs
+        return self.progress.epoch_in_stage >= limit or self.stopping.should_stop
+
+    def leave_stage(self) -> None:
+        """Go back to the best weights and get ready for the next stage."""
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.progress.stage += 1
+        self.progress.epoch_in_stage = 0
+        self.stopping = EarlyStopping(self.config.patience)
+
+    def run_epoch(
+        self, stage: Stage, validate: Callable[[Recommender], Mapping[str, float]] | None
+    ) -> EpochReport:
+        """Train one epoch, validate if it is due, and note the result."""
+        progress, begin = self.progress, time.perf_counter()
+        progress.epoch += 1
+        progress.epoch_in_stage += 1
+        losses = self._train_epoch(stage)
+        epoch_s, begin = time.perf_counter() - begin, time.perf_counter()
+        valid, is_best, eval_s = None, False, None
+        last = progress.epoch_in_stage >= (stage.max_epochs or self.config.max_epochs)
+        if validate and (last or progress.epoch_in_stage % self.config.eval_every == 0):
+            self.model.eval()
+            with torch.no_grad():
+                valid = dict(validate(self.model))
+            is_best = self.stopping.update(valid[self.select_by], progress.epoch)
+            if is_best:
+                self._remember(valid)
+            eval_s = time.perf_counter() - begin
+        elif not validate and last:
+            self._remember(None)
+        report = EpochReport(progress.epoch, stage.name, losses, valid, is_best, epoch_s, eval_s)
+        progress.history.append(report.record())
+        return report
+
+    def _train_epoch(self, stage: Stage) -> dict[str, float]:
+        assert self.optimizer is not None
+        self._schedule()
+        self.model.train()
+        self.model.on_epoch(self.progress.epoch)
+        totals: dict[str, Tensor] = {}
+        steps = 0
+        for batch in self.sampler.epoch(self.config.batch_size, self.generator):
+            terms = self.step(stage, batch)
+            for name, value in terms.items():
+                totals[name] = totals.get(name, 0) + value.detach()
+            steps += 1
+        means = {name: value.item() / steps for name, value in totals.items()}
+        for name, mean in means.items():
+            if not math.isfinite(mean):
+                raise FitError(
+                    f"the loss must stay finite (term {name!r} is {mean} in epoch {self.progress.epoch}); "
+                    "lower training.learning_rate or check the features"
+                )
+        return means
+
+    def step(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
+        """Take one step on one batch; return the named terms."""
+        assert self.optimizer is not None
+        terms = self.model.losses(batch)
+        weighted = [stage.loss_weights.get(name, 1.0) * term for name, term in terms.items()]
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(weighted).sum().backward()
+        self.optimizer.step()
+        self.model.after_step()
+        return terms
+
+    def _schedule(self) -> None:
+        assert self.optimizer is not None
+        decay = 1.0
+        if self.config.schedule == "exponential":
+            done = self.progress.epoch_in_stage - 1
+            decay = self.config.decay_rate ** (done / self.config.decay_every)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * decay
+
+    def _remember(self, valid: dict[str, float] | None) -> None:
+        self.best = {
+            name: value.detach().clone() for name, value in self.model.state_dict().items()
+        }
+        self.progress.best_valid, self.progress.best_epoch = valid, self.progress.epoch
+
+    def save(self, checkpoints: CheckpointStore) -> None:
+        """Write everything the next epoch depends on."""
+        assert self.optimizer is not None
+        optimizer, plain = pack_optimizer(self.optimizer)
+        groups = {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimizer": optimizer,
+            "random": {"sampler": self.generator.get_state(), "torch": torch.get_rng_state()},
+        }
+        tensors = {f"{group}/{k}": v for group, part in groups.items() for k, v in part.items()}
+        self.progress.stopping = asdict(self.stopping)
+        state = {"optimizer": plain, "progress": asdict(self.progress)}
+        checkpoints.save(self.progress.epoch, tensors, state)
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Take everything back from a checkpoint, if there is one."""
+        if checkpoint is None:
+            return
+        self.model.load_state_dict(checkpoint.group("model"))
+        self.best = checkpoint.group("best")
+        self.progress = _Progress(**checkpoint.state["progress"])
+        self.stopping = EarlyStopping(**self.progress.stopping)
+        random = checkpoint.group("random")
+        self.generator.set_state(random["sampler"])
+        torch.set_rng_state(random["torch"])
+        self.restored = checkpoint

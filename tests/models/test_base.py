@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from mmgraph.errors import ConfigError
+from mmgraph.graph import GraphConfig, build_graph
+from mmgraph.models import MODELS, get_model
+from mmgraph.models.base import (
+    Batch,
+    Embeddings,
+    ModelConfig,
+    Recommender,
+    ranking_losses,
+    user_item_adjacency,
+)
+from mmgraph.testing import checkerboard_dataset, checkerboard_graph
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_name_leads_to_a_class_whose_config_bears_it(name):
+    model = get_model(name)
+    assert issubclass(model, Recommender)
+    assert model.Config().name == name
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ConfigError, match=r"model.name must be a known model \(got 'light_gcn'\)"):
+        get_model("light_gcn")
+
+
+def test_a_model_must_say_how_it_encodes_and_loses():
+    bare = Recommender(checkerboard_graph(), ModelConfig(name="bare"))
+    with pytest.raises(TypeError, match=r"must define encode\(\)"):
+        bare.encode()
+    with pytest.raises(TypeError, match=r"must define losses\(\)"):
+        bare.losses(Batch(*(torch.zeros(1, dtype=torch.long),) * 3))
+
+
+def test_the_joint_matrix_is_symmetric_under_sym_and_stochastic_under_rw():
+    data = checkerboard_dataset()
+    sym = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="sym")))
+    rw = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="rw")))
+    assert sym.is_symmetric
+    assert not sym.to_dense()[:12, :12].any()
+    torch.testing.assert_close(rw.to_dense().sum(dim=1), torch.ones(24))
+
+
+def test_self_loops_of_the_operator_reach_the_matrix():
+    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=(), ui_norm="rw_self"))
+    dense = user_item_adjacency(graph).to_dense()
+    torch.testing.assert_close(dense.sum(dim=1), torch.ones(24))
+    torch.testing.assert_close(
+        dense.diagonal(), torch.full((24,), 1 / 6)
+    )  # five neighbours and itself
+
+
+def test_losses_by_hand():
+    """One triple: scores 1 and 0 give ln(1 + e^-1); rows of squared length 1, 1, 4 give (1 + 1 + 4) / 2."""
+    final = Embeddings(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
+    terms = ranking_losses(batch, final, final, kind="half_sq")
+    assert terms["bpr"].item() == pytest.approx(0.3132617)
+    assert terms["reg"].item() == 3.0
+
+
+def test_the_penalty_can_be_on_other_rows_than_the_scores():
+    final = Embeddings(torch.ones(1, 2), torch.ones(2, 2))
+    ego = Embeddings(torch.zeros(1, 2), torch.zeros(2, 2))
+    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
+    assert ranking_losses(batch, final, ego, kind="norm")["reg"].item() == 0.0

@@ -1,0 +1,199 @@
+import math
+
+import pytest
+import torch
+
+from mmgraph.errors import FitError
+from mmgraph.models.base import Embeddings, Recommender, Stage
+from mmgraph.testing import checkerboard_graph
+from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, fit
+
+
+class Toy(Recommender):
+    """Two tables, two terms, optionally two stages; counts what it is told."""
+
+    def __init__(self, stages=(Stage(),), scale=1.0):
+        super().__init__(checkerboard_graph(), Recommender.Config(name="toy", embedding_dim=2))
+        generator = torch.Generator().manual_seed(5)
+        self.user = torch.nn.Parameter(torch.randn(12, 2, generator=generator))
+        self.item = torch.nn.Parameter(torch.randn(12, 2, generator=generator))
+        self.dropout = torch.nn.Dropout(0.3)
+        self._stages, self.scale, self.told = tuple(stages), scale, []
+
+    @property
+    def stages(self):
+        return self._stages
+
+    def encode(self):
+        return Embeddings(self.user, self.item)
+
+    def losses(self, batch):
+        user = self.dropout(self.user)[batch.user]
+        difference = (user * (self.item[batch.positive] - self.item[batch.negative])).sum(dim=1)
+        return {
+            "bpr": torch.nn.functional.softplus(-difference).mean() * self.scale,
+            "size": self.item.square().mean(),
+        }
+
+    def on_stage(self, stage):
+        self.told.append(stage.name)
+
+    def on_epoch(self, epoch):
+        self.told.append(epoch)
+
+
+def sampler():
+    user = torch.arange(12).repeat_interleave(3)
+    return PairwiseSampler(user, (user + torch.tensor([2, 4, 6]).repeat(12)) % 12, num_items=12)
+
+
+def run(model, validate=None, on_epoch=None, checkpoints=None, **config):
+    config = TrainingConfig(**{"max_epochs": 4, "batch_size": 7, "learning_rate": 0.05, **config})
+    torch.manual_seed(11)
+    return fit(
+        model,
+        sampler(),
+        config=config,
+        seed=3,
+        validate=validate,
+        select_by="recall@20",
+        checkpoints=checkpoints,
+        on_epoch=on_epoch,
+    )
+
+
+def scripted(values):
+    """A validation that returns the values one after the other."""
+    rest = iter(values)
+    return lambda model: {"recall@20": next(rest)}
+
+
+def test_the_model_ends_at_its_best_epoch():
+    states = []
+    model = Toy()
+    result = run(
+        model,
+        scripted([0.1, 0.5, 0.3, 0.2]),
+        lambda report: states.append({k: v.clone() for k, v in model.state_dict().items()}),
+    )
+    assert (result.epochs, result.best_epoch, result.valid) == (4, 2, {"recall@20": 0.5})
+    assert all(torch.equal(v, states[1][k]) for k, v in model.state_dict().items())
+
+
+def test_patience_ends_a_stage():
+    result = run(Toy(), scripted([0.3, 0.2, 0.2, 0.9]), patience=2, max_epochs=50)
+    assert (result.epochs, result.best_epoch) == (3, 1)
+
+
+def test_validation_is_due_every_so_often_and_at_the_end():
+    reports = []
+    run(Toy(), scripted([0.1] * 9), reports.append, eval_every=3, max_epochs=5, patience=9)
+    assert [r.epoch for r in reports if r.valid] == [3, 5]
+
+
+def test_an_epoch_equals_adam_written_out():
+    """Fresh gradients each step, weighted terms, bias correction: against autograd and plain arithmetic."""
+    model = Toy([Stage(loss_weights={"size": 0.5})])
+    run(model, max_epochs=1)
+    other = Toy()
+    rows = [other.user, other.item]
+    first, second = ([torch.zeros_like(p) for p in rows] for _ in range(2))
+    torch.manual_seed(11)
+    batches = sampler().epoch(7, torch.Generator().manual_seed(3))
+    for step, batch in enumerate(batches, start=1):
+        terms = other.losses(batch)
+        gradients = torch.autograd.grad(terms["bpr"] + 0.5 * terms["size"], rows)
+        for p, g, m, v in zip(rows, gradients, first, second, strict=True):
+            m.mul_(0.9).add_(0.1 * g)
+            v.mul_(0.999).add_(0.001 * g**2)
+            root = (v / (1 - 0.999**step)).sqrt() + 1e-8
+            p.data -= 0.05 * m / (1 - 0.9**step) / root
+    torch.testing.assert_close(model.user, other.user, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.item, other.item, rtol=1e-4, atol=1e-5)
+
+
+def test_stages_train_what_they_name_with_their_weights_and_epochs():
+    stages = [
+        Stage("first", parameters=("user",), max_epochs=2),
+        Stage("second", parameters=("item",), loss_weights={"bpr": 0.0}, max_epochs=3),
+    ]
+    model, before, after = Toy(stages), Toy().state_dict(), []
+    run(
+        model,
+        scripted([0.1, 0.2, 0.3, 0.4, 0.5]),
+        lambda r: after.append(model.item.detach().clone()),
+    )
+    assert model.told == ["first", 1, 2, "second", 3, 4, 5]
+    assert torch.equal(after[1], before["item"])
+    assert not torch.equal(after[2], before["item"])
+
+
+def test_each_stage_starts_from_the_best_of_the_one_before():
+    kept = []
+    model = Toy([Stage("a", max_epochs=3), Stage("b", max_epochs=1)])
+    model.on_stage = lambda stage: kept.append(model.user.detach().clone())
+    trail = []
+    run(model, scripted([0.2, 0.9, 0.1, 0.0]), lambda r: trail.append(model.user.detach().clone()))
+    assert torch.equal(kept[1], trail[1])
+
+
+def test_exponential_schedule_decays_smoothly():
+    rates = []
+    original = torch.optim.Adam.step
+
+    def spy(self, *args):
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        run(
+            Toy(),
+            schedule="exponential",
+            decay_rate=0.5,
+            decay_every=2,
+            batch_size=64,
+            max_epochs=3,
+        )
+    assert rates == pytest.approx([0.05, 0.05 * math.sqrt(0.5), 0.025])
+
+
+def test_a_loss_that_is_not_finite_names_term_and_epoch():
+    with pytest.raises(FitError, match=r"term 'bpr' is nan in epoch 1"):
+        run(Toy(scale=float("nan")))
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("die_after", [1, 2, 3, 5])
+def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after):
+    """Weights, history and best epoch of an interrupted run equal those of an uninterrupted one."""
+    values = {1: 0.1, 2: 0.4, 3: 0.2, 4: 0.6, 5: 0.3, 6: 0.5}
+    stages = [Stage("a", max_epochs=4), Stage("b", max_epochs=2)]
+
+    def go(model, store=None, die=None):
+        epoch = [
+            len(store.latest().state["progress"]["history"]) if store and store.latest() else 0
+        ]
+
+        def validate(_):
+            epoch[0] += 1
+            return {"recall@20": values[epoch[0]]}
+
+        def on_epoch(report):
+            if report.epoch == die:
+                raise Killed
+
+        return run(model, validate, on_epoch, store, checkpoint_seconds=0, patience=9)
+
+    straight, broken = Toy(stages), Toy(stages)
+    expected = go(straight)
+    store = CheckpointStore(tmp_path / "checkpoints")
+    with pytest.raises(Killed):
+        go(broken, store, die_after)
+    again = Toy(stages)
+    result = go(again, store)
+    assert result == expected
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in straight.state_dict().items())

@@ -1,0 +1,82 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmgraph.errors import FitError
+from mmgraph.training import PairwiseSampler
+
+
+def sampler_for(pairs, num_items, **options):
+    user, item = torch.tensor(pairs).T
+    return PairwiseSampler(user, item, num_items=num_items, **options)
+
+
+def draw(sampler, seed=0, batch_size=4):
+    return list(sampler.epoch(batch_size, torch.Generator().manual_seed(seed)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1), st.integers(0, 99))
+def test_each_interaction_once_and_no_negative_was_seen(pairs, seed):
+    sampler = sampler_for([*pairs, (6, 0)], 11, pool="all_items")
+    batches = draw(sampler, seed)
+    positives = [(u, i) for b in batches for u, i in zip(b.user.tolist(), b.positive.tolist())]
+    negatives = [(u, i) for b in batches for u, i in zip(b.user.tolist(), b.negative.tolist())]
+    assert sorted(positives) == sorted({*pairs, (6, 0)})
+    assert not set(negatives) & {*pairs, (6, 0)}
+
+
+def test_negatives_are_uniform_over_what_is_allowed():
+    sampler = sampler_for([(0, 0), (0, 1), (1, 2), (1, 3), (1, 4)], 6)
+    generator = torch.Generator().manual_seed(3)
+    drawn = torch.cat(
+        [b.negative[b.user == 0] for _ in range(3000) for b in sampler.epoch(8, generator)]
+    )
+    share = torch.bincount(drawn, minlength=6) / drawn.numel()
+    # Items 2, 3, 4 a third each; 5 was never seen in training, 0 and 1 are the user's own.
+    torch.testing.assert_close(share, torch.tensor([0, 0, 1, 1, 1, 0]) / 3, atol=0.02, rtol=0)
+
+
+def test_the_pool_of_all_items_reaches_items_without_training_rows():
+    sampler = sampler_for([(0, 0), (1, 1)], 3, pool="all_items")
+    seen = {i for seed in range(20) for b in draw(sampler, seed) for i in b.negative.tolist()}
+    assert seen == {0, 1, 2}
+
+
+def test_user_uniform_visits_users_alike_whatever_their_history():
+    sampler = sampler_for(
+        [(0, i) for i in range(9)] + [(1, 9)], 12, order="user_uniform", pool="all_items"
+    )
+    generator = torch.Generator().manual_seed(0)
+    users = torch.cat([b.user for _ in range(500) for b in sampler.epoch(64, generator)])
+    assert abs(users.double().mean().item() - 0.5) < 0.03
+    batch = next(sampler.epoch(64, generator))
+    pairs = set(zip(batch.user.tolist(), batch.positive.tolist(), strict=True))
+    assert pairs <= {(0, i) for i in range(9)} | {(1, 9)}
+
+
+def test_same_generator_state_same_batches_and_other_seed_others():
+    sampler = sampler_for([(u, i) for u in range(8) for i in range(u, 8)], 20, pool="all_items")
+    first, again, other = draw(sampler, 1), draw(sampler, 1), draw(sampler, 2)
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(first, again, strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
+    assert not torch.equal(first[0].positive, other[0].positive)
+
+
+def test_duplicates_count_once():
+    assert len(sampler_for([(0, 0), (0, 0), (1, 1)], 3)) == 2
+
+
+def test_a_user_with_every_item_is_refused():
+    with pytest.raises(FitError, match=r"user index 1 has all 2 items.*all_items"):
+        sampler_for([(0, 0), (1, 0), (1, 1)], 5)
+
+
+def test_no_interactions_are_refused():
+    empty = torch.empty(0, dtype=torch.long)
+    with pytest.raises(FitError, match="at least one interaction"):
+        PairwiseSampler(empty, empty, num_items=3)
