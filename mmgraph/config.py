@@ -1,0 +1,266 @@
+"""The recipe: everything an experiment is made of, read from TOML, changed with ``--set``, stored with every run."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+)
+
+from mmgraph.data import MultimodalDataset, SplitConfig
+from mmgraph.errors import ConfigError, explain_validation, nearest
+from mmgraph.evaluation import EvaluationConfig
+from mmgraph.graph import GraphConfig
+from mmgraph.models import MODELS, get_model
+from mmgraph.models.base import ModelConfig
+from mmgraph.training import TrainingConfig
+
+
+class DataConfig(BaseModel):
+    """Which data, and which part of it.
+
+    Attributes:
+        dataset: Bundled name or folder; ``--dataset`` goes before it.
+        modalities: Modalities to use, in this order; None means all.
+        split: Replaces the split of the data set's own card.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str | None = None
+    modalities: tuple[str, ...] | None = None
+    split: SplitConfig | None = None
+
+
+class Recipe(BaseModel):
+    """One experiment: data, graph, model, training, evaluation and a seed.
+
+    Attributes:
+        seed: Of initial weights, batches and negatives.
+        published: Figures others reported for this setting, with their source; facts for the reader, never used.
+
+    Example:
+        >>> recipe = Recipe.build({"model": {"name": "lightgcn", "num_layers": 2}})
+        >>> recipe.model.num_layers, recipe.training.batch_size
+        (2, 2048)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=2026, ge=0)
+    data: DataConfig = DataConfig()
+    graph: GraphConfig = GraphConfig()
+    model: SerializeAsAny[ModelConfig]
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    published: dict[str, Any] = {}
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], *, origin: str = "recipe") -> "Recipe":
+        """Check plain values and fill in the defaults; ``model.k`` follows ``graph.k`` unless it is given.
+
+        Args:
+            values: Tables as read from TOML.
+            origin: What to call the values in error messages.
+
+        Raises:
+            ConfigError: a key is unknown or a value breaks a rule; the message names its path.
+        """
+        values = dict(values)
+        table = values.get("model", {})
+        if not isinstance(table, Mapping) or "name" not in table:
+            raise ConfigError(f"{origin}: key 'model.name' is missing; known: {', '.join(MODELS)}")
+        config_class = get_model(str(table["name"])).Config
+        graph = values.get("graph", {})
+        if "k" in config_class.model_fields and isinstance(graph, Mapping) and "k" in graph:
+            table = {"k": graph["k"], **table}
+        try:
+            model = config_class.model_validate(dict(table))
+        except ValidationError as error:
+            raise _config_error(origin, error, config_class, prefix=("model",)) from None
+        try:
+            return cls.model_validate({**values, "model": model})
+        except ValidationError as error:
+            raise _config_error(origin, error, cls) from None
+
+    def fitted_to(self, num_items: int) -> "Recipe":
+        """Leave out default list lengths that a small catalogue cannot fill; lengths the user chose stay."""
+        chosen = self.evaluation
+        if "ks" in chosen.model_fields_set or max(chosen.ks) <= num_items:
+            return self
+        ks = tuple(k for k in chosen.ks if k <= num_items) or (1,)
+        select_by = chosen.select_by
+        if "select_by" not in chosen.model_fields_set:
+            select_by = f"recall@{max(ks)}"
+        values = {**chosen.model_dump(), "ks": ks, "select_by": select_by}
+        try:
+            evaluation = EvaluationConfig.model_validate(values)
+        except ValidationError as error:
+            raise _config_error("recipe", error, EvaluationConfig, prefix=("evaluation",)) from None
+        return self.model_copy(update={"evaluation": evaluation})
+
+    def to_toml(self) -> str:
+        """Return the resolved recipe as TOML that ``read_recipe`` reads back to an equal recipe."""
+        return _toml(self.model_dump(mode="json", exclude_none=True))
+
+
+def resolve_recipe(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    dataset: str | Path | MultimodalDataset | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+) -> Recipe:
+    """Return the complete recipe that ``train`` with the same arguments would use."""
+    origin = "recipe"
+    if isinstance(recipe, Recipe):
+        values: dict[str, Any] = recipe.model_dump(mode="json", exclude_none=True)
+    elif isinstance(recipe, Mapping):
+        values = dict(recipe)
+    else:
+        values, origin = read_recipe(recipe), str(recipe)
+    values = apply_overrides(values, overrides)
+    if seed is not None:
+        values["seed"] = seed
+    if isinstance(dataset, MultimodalDataset):
+        chosen: dict[str, Any] = {
+            "dataset": dataset.source,
+            "modalities": list(dataset.modalities),
+            "split": dataset.split_config.model_dump(mode="json"),
+        }
+        values["data"] = {**values.get("data", {}), **chosen}
+    elif dataset is not None:
+        values["data"] = {**values.get("data", {}), "dataset": _portable(dataset)}
+    return Recipe.build(values, origin=origin)
+
+
+def read_recipe(name: str | Path) -> dict[str, Any]:
+    """Return the plain values of a recipe file, a shipped recipe (``dataset/model``) or a bare model name.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is not TOML.
+
+    Example:
+        >>> read_recipe("lightgcn")
+        {'model': {'name': 'lightgcn'}}
+    """
+    if str(name) in MODELS:
+        return {"model": {"name": str(name)}}
+    path = Path(name)
+    if path.suffix == ".toml":
+        return _read_toml(path)
+    shipped = shipped_recipes()
+    if str(name) in shipped:
+        return _read_toml(shipped[str(name)])
+    hint = nearest(str(name), [*MODELS, *shipped])
+    raise ConfigError(
+        f"a recipe is a .toml file, a shipped recipe or a model (got {str(name)!r}){hint}"
+    )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with the package, by ``dataset/model``."""
+    root = Path(str(files("mmgraph"))) / "recipes"
+    return {f"{p.parent.name}/{p.stem}": p for p in sorted(root.glob("*/*.toml"))}
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return the values with ``a.b=c`` assignments applied; ``c`` is a TOML value, or else a plain string.
+
+    Raises:
+        ConfigError: an assignment has no ``=``, or goes through a key that is no table.
+
+    Example:
+        >>> apply_overrides({"model": {"name": "lightgcn"}}, ["model.num_layers=2"])
+        {'model': {'name': 'lightgcn', 'num_layers': 2}}
+    """
+    result = _copy_tables(values)
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path.strip():
+            raise ConfigError(
+                f"--set takes key=value, such as model.num_layers=2 (got {override!r})"
+            )
+        *tables, key = path.strip().split(".")
+        table: Any = result
+        for part in tables:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ConfigError(
+                    f"--set {path.strip()}: {part!r} is a value, not a table; correct the path"
+                )
+        table[key] = _parse_value(text.strip())
+    return result
+
+
+def _portable(dataset: str | Path) -> str:
+    """Return folders as absolute paths, so that a run is found again from elsewhere; names stay names."""
+    return str(Path(dataset).resolve()) if Path(dataset).is_dir() else str(dataset)
+
+
+def _copy_tables(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: _copy_tables(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such recipe; check the path or use a model's name") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path}: the recipe cannot be read ({error}); save it as UTF-8 text"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}; correct that place") from None
+
+
+def _config_error(
+    origin: str, error: ValidationError, model: type[BaseModel], *, prefix: tuple[str, ...] = ()
+) -> ConfigError:
+    complaints = [{**e, "loc": (*prefix, *e["loc"])} for e in error.errors(include_url=False)]
+    known = partial(_known_keys, model, len(prefix))
+    return ConfigError(f"{origin}: {explain_validation(complaints, known)}")
+
+
+def _known_keys(model: type[BaseModel], skip: int, table: tuple[str, ...]) -> list[str]:
+    for part in table[skip:]:
+        annotation = model.model_fields[part].annotation
+        members = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)
+
+
+def _toml(values: Mapping[str, Any], path: str = "") -> str:
+    """Write tables of scalars and lists: JSON's notation for those is also TOML's."""
+    scalars = {k: v for k, v in values.items() if not isinstance(v, dict)}
+    lines = [f"{_toml_key(k)} = {json.dumps(v)}" for k, v in scalars.items()]
+    text = "".join(f"{line}\n" for line in lines)
+    for key, table in values.items():
+        if isinstance(table, dict) and table:
+            name = f"{path}{_toml_key(key)}"
+            text += f"\n[{name}]\n{_toml(table, f'{name}.')}"
+    return text
+
+
+def _toml_key(key: str) -> str:
+    return key if key.isascii() and key.replace("_", "").isalnum() else json.dumps(key)

@@ -1,0 +1,381 @@
+"""The whole way as one short flow: dataset -> graph -> model -> train -> evaluate -> save."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from mmgraph import __version__
+from mmgraph.config import Recipe, read_recipe, resolve_recipe
+from mmgraph.data import Interactions, MultimodalDataset, load_dataset, write_split
+from mmgraph.errors import ConfigError
+from mmgraph.evaluation import EvaluationConfig, EvaluationResult, Evaluator, write_per_user
+from mmgraph.evaluation.ranking import ScoreFunction
+from mmgraph.export import EpochLog, Recommendation, RunFolder, environment, recommend
+from mmgraph.export import run_folder as names
+from mmgraph.graph import build_graph
+from mmgraph.models import get_model
+from mmgraph.models.base import Recommender
+from mmgraph.training import CheckpointStore, EpochReport, FitResult, PairwiseSampler, fit
+
+
+class Observer:
+    """Is told what an experiment does; this one stays silent. The command line shows bars and lines."""
+
+    def phase(self, text: str) -> None:
+        """Be told what begins."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Be told how far the present phase is."""
+
+    def started(self, folder: Path) -> None:
+        """Be told where the run is: from now on it can be resumed."""
+
+    def epoch(self, report: EpochReport, recipe: Recipe) -> None:
+        """Be told how an epoch went."""
+
+
+class _Parts(NamedTuple):
+    """What training needs, all checked."""
+
+    model: Recommender
+    sampler: PairwiseSampler
+    validator: Evaluator | None
+    tester: Evaluator
+    build_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model on disk. The data set, graph and model are loaded when they are asked for.
+
+    Attributes:
+        folder: Where everything is.
+        recipe: The resolved recipe.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Validation and test metrics of the best epoch, as in ``metrics.json``."""
+        return self.folder.read_json(names.METRICS)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run in one flat object, as ``mmgraph train --json`` prints them."""
+        facts, metrics = self.folder.facts(), self.metrics
+        return {
+            "model": facts["model"],
+            "dataset": facts["dataset"],
+            "seed": facts["seed"],
+            "epochs": metrics["epochs"],
+            "best_epoch": metrics["best_epoch"],
+            "valid": metrics["valid"],
+            "test": metrics["test"],
+            "timings": self.folder.read_json(names.TIMINGS),
+            "num_parameters": facts["num_parameters"],
+            "run": str(self.path),
+        }
+
+    @cached_property
+    def dataset(self) -> MultimodalDataset:
+        """The data set of the run, checked to be the one it was trained on."""
+        facts = self.folder.facts()
+        dataset = _load(self.recipe)
+        if dataset.content_hash != facts["dataset_hash"]:
+            raise ConfigError(
+                f"{self.path}: the data set {dataset.source!r} must be the one of the run (its content hash is "
+                f"{dataset.content_hash[:12]}, the run's {facts['dataset_hash'][:12]}); restore the data or train anew"
+            )
+        return dataset
+
+    @cached_property
+    def model(self) -> Recommender:
+        """The trained model, in eval mode."""
+        model = _build_model(self.recipe, self.dataset, Observer())
+        model.load_state_dict(self.folder.read_tensors(names.WEIGHTS))
+        return model.eval()
+
+    def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
+        """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
+        has_vectors = (self.folder / names.EMBEDDINGS).is_file()
+        score = None if has_vectors else _score_function(self.model)
+        return recommend(self.folder, users, k=k, score=score)
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    dataset: str | Path | MultimodalDataset | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+    out: str | Path | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Train a recipe on a data set, evaluate it once on test, and save everything in a run folder.
+
+    Args:
+        recipe: A model's name, a shipped recipe such as ``movielens-small/mm_gef``, a TOML file, or plain values.
+        dataset: Bundled name, folder, or loaded data set; by default the one the recipe names.
+        overrides: ``"a.b=c"`` assignments, as for ``--set``.
+        seed: Replaces the recipe's seed.
+        out: The run folder, new or empty; by default ``runs/<dataset>/<model>-seed<seed>``, numbered if taken.
+        observer: Is told what happens.
+
+    Returns:
+        The run, with ``metrics``, ``recommend`` and more.
+
+    Raises:
+        ConfigError: the recipe, an override or the folder is not usable; nothing was written.
+        DataError: the data set is not usable; nothing was written.
+        FitError: training went wrong.
+
+    Example:
+        >>> import tempfile
+        >>> out = Path(tempfile.mkdtemp()) / "run"
+        >>> run = train("bpr_mf", "movielens-small", overrides=["training.max_epochs=1"], out=out)
+        >>> sorted(run.metrics)
+        ['best_epoch', 'epochs', 'test', 'valid']
+    """
+    observer = observer or Observer()
+    resolved = resolve_recipe(recipe, dataset, overrides=overrides, seed=seed)
+    observer.phase("reading the data")
+    data = dataset if isinstance(dataset, MultimodalDataset) else _load(resolved)
+    resolved = resolved.fitted_to(data.num_items)
+    if out is not None:
+        RunFolder.check_free(Path(out))
+    parts = _prepare(resolved, data, observer)
+    target = Path(out) if out is not None else _free_folder(data.name, resolved)
+    folder = RunFolder.create(target, lambda new: _write_inputs(new, resolved, data, parts.model))
+    return _train_and_save(Run(folder, resolved), data, parts, observer)
+
+
+def resume(run: str | Path, *, observer: Observer | None = None) -> Run:
+    """Continue an interrupted run; its files end byte for byte as if it had never been interrupted.
+
+    A complete run is returned as it is.
+
+    Raises:
+        ConfigError: it is no run folder, or its data set has changed.
+    """
+    observer = observer or Observer()
+    loaded = load_run(run)
+    if loaded.folder.is_complete:
+        return loaded
+    observer.phase("reading the data")
+    parts = _prepare(loaded.recipe, loaded.dataset, observer)
+    return _train_and_save(loaded, loaded.dataset, parts, observer)
+
+
+def load_run(run: str | Path) -> Run:
+    """Return a run by its folder.
+
+    Raises:
+        ConfigError: it is no run folder, one of a newer format, or its recipe is damaged.
+    """
+    folder = RunFolder.open(run)
+    return Run(
+        folder, Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE))
+    )
+
+
+def evaluate(
+    run: str | Path | Run,
+    *,
+    config: EvaluationConfig | None = None,
+    observer: Observer | None = None,
+) -> EvaluationResult:
+    """Rank the test part again with a trained model: the recipe's metrics, or those of another config.
+
+    Raises:
+        ConfigError: the run is not complete, or the config asks for the impossible.
+    """
+    observer = observer or Observer()
+    loaded = run if isinstance(run, Run) else load_run(run)
+    observer.phase("loading the run")
+    evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation)
+    score = _score_function(loaded.model)
+    observer.phase("ranking all items")
+    return evaluator.evaluate(score, observer.progress)
+
+
+def _load(recipe: Recipe) -> MultimodalDataset:
+    data = recipe.data
+    if data.dataset is None:
+        raise ConfigError(
+            "a data set is needed (got none); give --dataset NAME_OR_FOLDER or set data.dataset"
+        )
+    return load_dataset(data.dataset, split=data.split, modalities=data.modalities)
+
+
+def _build_model(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> Recommender:
+    model_class = get_model(recipe.model.name)
+    config = recipe.graph.model_copy(update={"edges": model_class.edges_for(recipe.model)})
+    observer.phase("building the graph")
+    graph = build_graph(data, config, progress=observer.phase)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return model_class(graph, recipe.model)
+
+
+def _prepare(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> _Parts:
+    """Build everything that can refuse the recipe or the data, before a byte is written."""
+    begin = time.perf_counter()
+    model = _build_model(recipe, data, observer)
+    build_s = time.perf_counter() - begin
+    sampler = PairwiseSampler(
+        torch.from_numpy(data.train.user),
+        torch.from_numpy(data.train.item),
+        num_items=data.num_items,
+        order=recipe.training.order,
+        pool=recipe.training.negatives,
+    )
+    validator = _validator(data, recipe.evaluation) if len(data.valid) else None
+    return _Parts(model, sampler, validator, _tester(data, recipe.evaluation), build_s)
+
+
+def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:
+    begin = time.perf_counter()
+    recipe, folder, (model, sampler, validator, tester, build_s) = run.recipe, run.folder, parts
+    observer.started(folder.path)
+    checkpoints = CheckpointStore(folder / names.CHECKPOINTS)
+    restored = checkpoints.latest()
+    log = EpochLog(folder, restored.state["progress"]["history"] if restored else ())
+
+    def on_epoch(report: EpochReport) -> None:
+        log.add(report.record(), epoch_s=report.epoch_s, eval_s=report.eval_s)
+        observer.epoch(report, recipe)
+
+    observer.phase(f"training {recipe.model.name}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        result = fit(
+            model,
+            sampler,
+            config=recipe.training,
+            seed=recipe.seed,
+            validate=partial(_validate, validator) if validator else None,
+            select_by=recipe.evaluation.select_by,
+            checkpoints=checkpoints,
+            on_epoch=on_epoch,
+        )
+    observer.phase("ranking the test part")
+    # The one place where the test part is opened, after the last decision has been made.
+    test = tester.evaluate(_score_function(model), observer.progress)
+    total_s = build_s + time.perf_counter() - begin
+    timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
+    _write_outputs(run, model, data, result, test, timings)
+    checkpoints.clear()
+    return run
+
+
+def _write_inputs(
+    folder: RunFolder, recipe: Recipe, data: MultimodalDataset, model: Recommender
+) -> None:
+    (folder / names.RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
+    vocabulary = {"users": data.users.ids, "items": data.items.ids, "titles": data.titles}
+    folder.write_json(names.VOCABULARY, vocabulary)
+    folder.write_json(names.ENVIRONMENT, environment())
+    write_split(data, folder / names.SPLIT)
+    folder.write_json(
+        names.RUN,
+        {
+            "format_version": names.FORMAT_VERSION,
+            "mmgraph": __version__,
+            "model": recipe.model.name,
+            "dataset": data.name,
+            "seed": recipe.seed,
+            "dataset_hash": data.content_hash,
+            "split_hash": data.split_hash,
+            "notes": list(data.notes),
+            "num_parameters": sum(p.numel() for p in model.parameters()),
+            "complete": False,
+        },
+    )
+
+
+def _write_outputs(
+    run: Run,
+    model: Recommender,
+    data: MultimodalDataset,
+    result: FitResult,
+    test: EvaluationResult,
+    timings: Mapping[str, float],
+) -> None:
+    folder = run.folder
+    with torch.no_grad():
+        vectors = model.retrieval_embeddings()
+    if vectors is not None:
+        folder.write_tensors(names.EMBEDDINGS, vectors._asdict())
+    folder.write_tensors(names.WEIGHTS, model.state_dict())
+    metrics = {
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "valid": result.valid,
+        "test": test.mean,
+    }
+    folder.write_json(names.METRICS, metrics)
+    write_per_user(test, folder / names.PER_USER, external_user_ids=data.users.ids)
+    folder.write_json(names.TIMINGS, timings)
+    folder.seal(folder.facts())
+
+
+def _score_function(model: Recommender) -> ScoreFunction:
+    """Return scores for users from one encoding; the model must not change while it is used."""
+    with torch.no_grad():
+        embeddings = model.eval().encode()
+
+    def score(users: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return model.score(users, embeddings)
+
+    return score
+
+
+def _validator(data: MultimodalDataset, config: EvaluationConfig) -> Evaluator:
+    return Evaluator.for_validation(
+        _pairs(data.train),
+        _pairs(data.valid),
+        num_users=data.num_users,
+        num_items=data.num_items,
+        config=config,
+    )
+
+
+def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
+    return evaluator.evaluate(_score_function(model)).mean
+
+
+def _tester(data: MultimodalDataset, config: EvaluationConfig) -> Evaluator:
+    return Evaluator.for_test(
+        _pairs(data.train),
+        _pairs(data.valid),
+        _pairs(data.test),
+        num_users=data.num_users,
+        num_items=data.num_items,
+        config=config,
+    )
+
+
+def _pairs(part: Interactions) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(part.user), torch.from_numpy(part.item)
+
+
+def _free_folder(dataset: str, recipe: Recipe) -> Path:
+    base = Path("runs") / dataset / f"{recipe.model.name}-seed{recipe.seed}"
+    number, path = 1, base
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path

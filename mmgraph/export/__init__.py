@@ -1,0 +1,15 @@
+"""What leaves a run: its folder, its vectors, and lists for external ids."""
+
+from mmgraph.export.epoch_log import EpochLog
+from mmgraph.export.machine import environment
+from mmgraph.export.recommend import Recommendation, recommend, to_table
+from mmgraph.export.run_folder import RunFolder
+
+__all__ = [
+    "EpochLog",
+    "Recommendation",
+    "RunFolder",
+    "environment",
+    "recommend",
+    "to_table",
+]

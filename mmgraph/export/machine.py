@@ -1,0 +1,49 @@
+"""What a result was made with: versions, machine, threads, sparse backend."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from mmgraph.sparse import choose_backend
+
+_PACKAGES = (
+    "mmgraph",
+    "torch",
+    "torch-geometric",
+    "torch-sparse",
+    "torch-scatter",
+    "numpy",
+    "scipy",
+    "faiss-cpu",
+    "polars",
+    "pydantic",
+    "safetensors",
+)
+
+
+def environment() -> dict[str, Any]:
+    """Return versions of the packages that matter (None if not installed), the machine and its threads.
+
+    Example:
+        >>> sorted(environment())
+        ['cores', 'cuda', 'packages', 'platform', 'python', 'sparse_backend', 'threads']
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+        "sparse_backend": choose_backend("cpu"),
+        "packages": {package: _version(package) for package in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,176 @@
+"""The folder of one run: what is in it, in which format, and how it is read back without running any code."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from mmgraph.errors import ConfigError
+
+FORMAT_VERSION = 1
+
+RECIPE = "recipe.toml"
+RUN = "run.json"
+VOCABULARY = "vocabulary.json"
+ENVIRONMENT = "environment.json"
+SPLIT = "split"
+WEIGHTS = "model.safetensors"
+EMBEDDINGS = "embeddings.safetensors"
+EPOCHS = "metrics.jsonl"
+METRICS = "metrics.json"
+PER_USER = "per_user.parquet"
+TIMINGS = "timings.json"
+CHECKPOINTS = "checkpoints"
+
+
+class RunFolder:
+    """Reads and writes the files of a run; every file appears whole or not at all.
+
+    - ``recipe.toml``: the resolved recipe; ``run.json``: format version, hashes, completeness;
+    - ``vocabulary.json``: external ids and titles; ``split/``: the interactions of each part;
+    - ``environment.json``: versions; ``metrics.jsonl``: one line per epoch;
+    - ``model.safetensors``: the best weights; ``embeddings.safetensors``: final vectors, if the score is
+      their inner product;
+    - ``metrics.json``: validation and test; ``per_user.parquet``: test metrics per user; ``timings.json``.
+
+    Args:
+        path: The folder; not touched until something is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        """Return the path of one of the files."""
+        return self.path / name
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Refuse a path that is taken, so that no run ever writes over another.
+
+        Raises:
+            ConfigError: the path is a file, or a folder that is not empty.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(
+                f"{path}: a run needs a new or empty folder (this one has files); "
+                "choose another --out, or continue it with --resume"
+            )
+
+    @classmethod
+    def create(cls, path: str | Path, fill: Callable[["RunFolder"], None]) -> "RunFolder":
+        """Make a new run folder whose first files ``fill`` writes; it appears only when they are all there.
+
+        Raises:
+            ConfigError: the folder exists and is not empty.
+        """
+        path = Path(path)
+        cls.check_free(path)
+        partial = path.with_name(f"{path.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        fill(cls(partial))
+        if path.exists():
+            path.rmdir()
+        partial.rename(path)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "RunFolder":
+        """Return an existing run folder of a format this version reads.
+
+        Raises:
+            ConfigError: it is no run folder, or one of a newer format.
+        """
+        folder = cls(path)
+        if not (folder / RUN).is_file():
+            raise ConfigError(
+                f"{path}: not a run folder (it has no {RUN}); give the folder that `mmgraph train` printed"
+            )
+        version = folder.facts().get("format_version")
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise ConfigError(
+                f"{folder / RUN}: format_version must be at most {FORMAT_VERSION} (got {version!r}); "
+                "this run was made by a newer mmgraph, upgrade to read it"
+            )
+        return folder
+
+    def facts(self) -> dict[str, Any]:
+        """Return ``run.json``."""
+        return self.read_json(RUN)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training has ended and everything is written."""
+        return bool(self.facts().get("complete"))
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Return one of the JSON files.
+
+        Raises:
+            ConfigError: it is missing or no JSON object.
+        """
+        path = self / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            remedy = "finish the run with `mmgraph train --resume`"
+            raise ConfigError(f"{path}: the run lacks this file; {remedy}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{path}: must be readable JSON ({error}); restore the file"
+            ) from None
+        if not isinstance(value, dict):
+            raise ConfigError(
+                f"{path}: must hold one JSON object (got {type(value).__name__}); restore the file"
+            )
+        return value
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write one of the JSON files, indented and in the order given."""
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        self.write_bytes(name, f"{text}\n".encode())
+
+    def read_tensors(self, name: str) -> dict[str, Tensor]:
+        """Return one of the tensor files.
+
+        Raises:
+            ConfigError: it is missing, truncated or not safetensors.
+        """
+        path = self / name
+        if not path.is_file():
+            raise ConfigError(
+                f"{path}: the run lacks this file; finish the run with `mmgraph train --resume`"
+            )
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(
+                f"{path}: must be a whole safetensors file ({error}); train the run again"
+            ) from None
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write one of the tensor files."""
+        self.write_bytes(name, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a file beside its place, flush it, then rename it."""
+        partial = self / f"{name}.partial"
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self / name)
+
+    def seal(self, facts: Mapping[str, Any]) -> None:
+        """Mark the run as complete, with the sha256 of every file."""
+        names = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.name != RUN)
+        hashes = {name: hashlib.sha256((self / name).read_bytes()).hexdigest() for name in names}
+        self.write_json(RUN, {**facts, "complete": True, "files": hashes})

@@ -1,0 +1,257 @@
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmgraph.data import load_dataset
+from mmgraph.errors import ConfigError, DataError, GraphError
+from mmgraph.experiment import Observer, evaluate, load_run, resume, train
+
+MODELS = ["bpr_mf", "lightgcn", "mm_gef"]
+# What must not depend on interruptions: everything but seconds and the place of the run.
+STABLE = [
+    "model.safetensors",
+    "embeddings.safetensors",
+    "metrics.json",
+    "metrics.jsonl",
+    "per_user.parquet",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set as a user makes one: ratings in a csv, vectors in a npy, a card."""
+    root = tmp_path_factory.mktemp("data") / "mine"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    taste = rng.integers(0, 3, 40)
+    lines = ["user,item,stars,time"]
+    for user in range(40):
+        own = [i for i in range(30) if i % 3 == taste[user]]
+        for item in sorted({*rng.choice(own, 8, replace=False), *rng.choice(30, 3)}):
+            lines.append(f"u{user},{item},{rng.integers(3, 6)},{rng.integers(1000)}")
+    (root / "ratings.csv").write_text("\n".join(lines))
+    kind = np.eye(3)[np.arange(30) % 3]
+    np.save(
+        root / "text.npy",
+        (kind @ rng.normal(size=(3, 6)) + 0.1 * rng.normal(size=(30, 6))).astype("f2"),
+    )
+    (root / "dataset.toml").write_text(
+        'name = "mine"\n[interactions]\nfile = "ratings.csv"\nuser = "user"\nitem = "item"\nrating = "stars"\n'
+        'timestamp = "time"\n[split]\nmethod = "ratio"\nseed = 1\n[features.text]\nfile = "text.npy"\n'
+    )
+    return root
+
+
+def options(*more):
+    return ["training.max_epochs=3", "graph.k=3", "model.embedding_dim=8", *more]
+
+
+def hashes(path):
+    return {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in STABLE}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_whole_way(model, folder, tmp_path):
+    run = train(model, folder, overrides=options(), seed=4, out=tmp_path / "run")
+    summary = run.summary
+    assert (summary["model"], summary["dataset"], summary["seed"]) == (model, "mine", 4)
+    assert 0 < summary["test"]["recall@20"] <= 1
+    assert summary["timings"].keys() >= {"build_s", "epoch_s_median", "eval_s_median", "total_s"}
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == summary["epochs"]
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    loaded = load_run(tmp_path / "run")
+    result = evaluate(loaded)
+    assert result.mean == summary["test"]
+    lists = loaded.recommend("u3", k=5)
+    known = {
+        loaded.dataset.items[i]
+        for i in loaded.dataset.train.item[
+            loaded.dataset.train.user == loaded.dataset.users.index("u3")
+        ]
+    }
+    assert len(lists) == 5
+    assert not known & {r.item for r in lists}
+
+
+def test_same_seed_same_bytes_other_seed_others(folder, tmp_path):
+    runs = [
+        train("mm_gef", folder, overrides=options(), seed=s, out=tmp_path / str(n))
+        for n, s in enumerate((1, 1, 2))
+    ]
+    first, again, other = (hashes(run.path) for run in runs)
+    assert first == again
+    assert first["model.safetensors"] != other["model.safetensors"]
+
+
+def test_training_leaves_the_global_random_state_alone(folder, tmp_path):
+    before = torch.get_rng_state()
+    train("bpr_mf", folder, overrides=options(), out=tmp_path / "run")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_loaded_data_set_trains_as_its_folder_does(folder, tmp_path):
+    by_path = train("lightgcn", folder, overrides=options(), out=tmp_path / "a")
+    by_object = train("lightgcn", load_dataset(folder), overrides=options(), out=tmp_path / "b")
+    assert hashes(by_path.path) == hashes(by_object.path)
+    assert evaluate(by_object).mean == by_path.metrics["test"]
+
+
+class Refuses(Observer):
+    """Dies like a killed process would, at a chosen epoch."""
+
+    def __init__(self, epoch):
+        self.last = epoch
+
+    def epoch(self, report, recipe):
+        if report.epoch == self.last:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_resume_ends_with_the_same_bytes(model, folder, tmp_path):
+    more = options("training.checkpoint_seconds=0", "training.max_epochs=5")
+    straight = train(model, folder, overrides=more, out=tmp_path / "straight")
+    with pytest.raises(KeyboardInterrupt):
+        train(model, folder, overrides=more, out=tmp_path / "broken", observer=Refuses(3))
+    assert hashes(straight.path) == hashes(resume(tmp_path / "broken").path)
+    assert resume(tmp_path / "broken").summary["epochs"] == 5  # complete: nothing happens
+
+
+def test_kill_nine_at_random_moments(folder, tmp_path):
+    """A real process, killed again and again wherever it happens to be, ends byte for byte as one left alone."""
+    arguments = [
+        "lightgcn",
+        "--dataset",
+        str(folder),
+        "--set",
+        "training.max_epochs=40",
+        "--set",
+        "training.patience=40",
+    ]
+    arguments += [
+        "--set",
+        "training.checkpoint_seconds=0",
+        "--set",
+        "model.embedding_dim=8",
+        "--threads",
+        "1",
+    ]
+
+    def start(*more):
+        command = [sys.executable, "-m", "mmgraph", "train", *more]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    assert start(*arguments, "--out", str(tmp_path / "straight")).wait(120) == 0
+    out, pause = tmp_path / "killed", random.Random(7)
+    process, kills = start(*arguments, "--out", str(out)), 0
+    deadline = time.monotonic() + 120
+    while kills < 3 and time.monotonic() < deadline:
+        lines = out / "metrics.jsonl"
+        wanted = 1 + len(lines.read_text().splitlines()) if lines.exists() else 1
+        while process.poll() is None and not (
+            lines.exists() and len(lines.read_text().splitlines()) > wanted
+        ):
+            time.sleep(0.005)
+        time.sleep(pause.random() / 50)
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+        process = start("--resume", str(out))
+    assert process.wait(120) == 0
+    assert kills > 0
+    assert hashes(out) == hashes(tmp_path / "straight")
+
+
+def test_a_changed_data_set_is_noticed(folder, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    run = train("bpr_mf", copy, overrides=options(), out=tmp_path / "run")
+    with (copy / "ratings.csv").open("a") as file:
+        file.write("\nu1,29,5,7\nu2,29,5,7")
+    with pytest.raises(ConfigError, match="content hash"):
+        evaluate(run.path)
+    assert load_run(run.path).recommend("u1", k=2)  # needs the run alone
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "more", "error", "message"),
+    [
+        ("lightgcn", None, [], ConfigError, "a data set is needed"),
+        ("lightgcn", "no-such-data", [], DataError, "no-such-data"),
+        ("mm_gef", "movielens-small", ["graph.k=5000"], GraphError, "k must be between 1 and"),
+        ("lightgcn", "movielens-small", ["model.k=3"], ConfigError, "unknown key 'model.k'"),
+        ("lightgcn", "movielens-small", ["data.modalities=['smell']"], DataError, "smell"),
+        (
+            "lightgcn",
+            "movielens-small",
+            ["evaluation.ks=[20,9999]"],
+            ConfigError,
+            "ks must not exceed",
+        ),
+    ],
+)
+def test_bad_input_writes_nothing(recipe, data, more, error, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        train(recipe, data, overrides=more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_folder_is_refused_before_any_work(folder, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(ConfigError, match="new or empty folder"):
+        train("bpr_mf", folder, out=tmp_path)
+
+
+def test_default_folders_do_not_collide(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = [train("bpr_mf", folder, overrides=options()).path for _ in range(2)]
+    assert paths == [Path("runs/mine/bpr_mf-seed2026"), Path("runs/mine/bpr_mf-seed2026-2")]
+
+
+def test_planted_test_rows_cannot_be_seen(folder, tmp_path):
+    """Other test rows, same training and validation rows: every byte that training decides stays the same."""
+    data = load_dataset(folder)
+    rolled = type(data.test)(data.test.user, (data.test.item + 1) % data.num_items)
+    planted = type(data)(**{**vars(data), "test": rolled})
+    first = train("mm_gef", data, overrides=options(), out=tmp_path / "a")
+    second = train("mm_gef", planted, overrides=options(), out=tmp_path / "b")
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert hashes(first.path)[name] == hashes(second.path)[name]
+    assert first.metrics["test"] != second.metrics["test"]
+
+
+def test_without_validation_rows_every_epoch_is_run(folder, tmp_path):
+    data = load_dataset(folder)
+    nobody = type(data.valid)(data.valid.user[:0], data.valid.item[:0])
+    unvalidated = type(data)(**{**vars(data), "valid": nobody})
+    run = train("bpr_mf", unvalidated, overrides=options(), out=tmp_path / "run")
+    assert (run.metrics["best_epoch"], run.metrics["valid"]) == (3, {})
+
+
+def test_the_run_folder_can_be_read_by_other_programs(folder, tmp_path):
+    run = train("lightgcn", folder, overrides=options(), out=tmp_path / "run")
+    facts = json.loads((run.path / "run.json").read_text())
+    assert facts["complete"] is True
+    assert set(facts["files"]) >= set(STABLE) | {
+        "recipe.toml",
+        "vocabulary.json",
+        "environment.json",
+    }
+    train_rows = (run.path / "split" / "train.csv").read_text().splitlines()
+    assert train_rows[0].startswith("user,item")
+    assert len(train_rows) - 1 == len(run.dataset.train)
