@@ -7,8 +7,6 @@ external ids, which two programs can compare.
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -21,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mmgraph.data.interactions import PARTS, TEST, TRAIN, VALID, IndexArray, Interactions
 from mmgraph.data.vocabulary import Vocabulary
 from mmgraph.errors import DataError
+from mmgraph.files import new_folder
 
 if TYPE_CHECKING:
     from mmgraph.data.dataset import MultimodalDataset
@@ -347,28 +346,20 @@ def write_split(dataset: "MultimodalDataset", folder: str | Path) -> Path:
     if target.exists():
         raise DataError(f"{target}: exists already; choose a new folder for the split")
     parts = dict(zip(PARTS, (dataset.train, dataset.valid, dataset.test), strict=True))
+    description = {
+        "dataset": dataset.name,
+        "config": dataset.split_config.model_dump(mode="json"),
+        "split_hash": dataset.split_hash,
+        "rows": {name: len(part) for name, part in parts.items()},
+        "counts": dict(dataset.counts),
+        "notes": list(dataset.notes),
+    }
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
+        with new_folder(target) as fresh:
             for name, part in parts.items():
-                _part_table(dataset, part).write_csv(temporary / f"{name}.csv")
-            description = {
-                "dataset": dataset.name,
-                "config": dataset.split_config.model_dump(mode="json"),
-                "split_hash": dataset.split_hash,
-                "rows": {name: len(part) for name, part in parts.items()},
-                "counts": dict(dataset.counts),
-                "notes": list(dataset.notes),
-            }
-            text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-            (temporary / "split.json").write_text(text, encoding="utf-8")
-            # mkdtemp makes the folder private; the result is an ordinary folder.
-            temporary.chmod(0o755)
-            temporary.rename(target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+                _part_table(dataset, part).write_csv(fresh / f"{name}.csv")
+            (fresh / "split.json").write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error}); choose another folder") from None
     return target

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmgraph.errors import ConfigError, DataError
 from mmgraph.evaluation.metrics import check_metric_name, compute_metrics, parse_metric
 from mmgraph.evaluation.ranking import IndexArray, ScoreFunction, UserItems, rank_items
+from mmgraph.files import new_file
 
 logger = logging.getLogger(__name__)
 
@@ -313,12 +314,11 @@ def write_per_user(
     names = [str(external_user_ids[user]) for user in result.users.tolist()]
     columns = {name: values.numpy() for name, values in result.per_user.items()}
     table = pl.DataFrame({"user": pl.Series(names, dtype=pl.String), **columns})
-    partial = path.with_name(path.name + ".partial")
-    if path.suffix == ".parquet":
-        table.write_parquet(partial)
-    else:
-        table.write_csv(partial)
-    partial.replace(path)
+    with new_file(path) as partial:
+        if path.suffix == ".parquet":
+            table.write_parquet(partial)
+        else:
+            table.write_csv(partial)
 
 
 def _join(first: IndexArray, second: IndexArray) -> Tensor:

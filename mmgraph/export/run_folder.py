@@ -1,9 +1,6 @@
 """The folder of one run: what is in it, in which format, and how it is read back without running any code."""
 
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mmgraph.errors import ConfigError
+from mmgraph.files import new_folder, sha256_of, write_file
 
 FORMAT_VERSION = 1
 
@@ -73,13 +71,8 @@ class RunFolder:
         """
         path = Path(path)
         cls.check_free(path)
-        partial = path.with_name(f"{path.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        fill(cls(partial))
-        if path.exists():
-            path.rmdir()
-        partial.rename(path)
+        with new_folder(path) as fresh:
+            fill(cls(fresh))
         return cls(path)
 
     @classmethod
@@ -162,15 +155,11 @@ class RunFolder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a file beside its place, flush it, then rename it."""
-        partial = self / f"{name}.partial"
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self / name)
+        write_file(self / name, content)
 
     def seal(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as complete, with the sha256 of every file."""
-        names = sorted(p.name for p in self.path.iterdir() if p.is_file() and p.name != RUN)
-        hashes = {name: hashlib.sha256((self / name).read_bytes()).hexdigest() for name in names}
+        files = (p for p in self.path.iterdir() if p.is_file() and not p.name.startswith("."))
+        names = sorted(p.name for p in files if p.name != RUN)
+        hashes = {name: sha256_of(self / name) for name in names}
         self.write_json(RUN, {**facts, "complete": True, "files": hashes})

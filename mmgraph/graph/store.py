@@ -1,10 +1,6 @@
 """Graphs on disk: a folder with ``graph.safetensors`` and ``graph.json``, whole or not at all."""
 
-import hashlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import GraphError
+from mmgraph.files import new_folder, sha256_of
 from mmgraph.graph.schema import check_graph, edge_name
 
 FORMAT_VERSION = 1
@@ -79,14 +76,11 @@ def save_graph(
             f"metadata must not use {', '.join(sorted(reserved & set(facts)))}; these names are "
             "the format's own"
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.parent / f".{target.name}.{uuid.uuid4().hex}.new"
-    fresh.mkdir()
-    try:
+    with new_folder(target) as fresh:
         save_file(tensors, fresh / TENSORS)
         manifest = {
             "format_version": FORMAT_VERSION,
-            "sha256": _sha256(fresh / TENSORS),
+            "sha256": sha256_of(fresh / TENSORS),
             "nodes": nodes,
             "edges": edges,
             **facts,
@@ -96,11 +90,6 @@ def save_graph(
         except (TypeError, ValueError) as error:
             raise GraphError(f"metadata must be made of JSON values ({error})") from error
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        for path in (fresh / TENSORS, fresh / MANIFEST, fresh):
-            _flush(path)
-        _move_into_place(fresh, target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def load_graph(folder: str | Path) -> HeteroData:
@@ -120,7 +109,7 @@ def load_graph(folder: str | Path) -> HeteroData:
     tensors_file = path / TENSORS
     if not tensors_file.is_file():
         raise GraphError(f"{tensors_file} must exist beside {MANIFEST}; build the graph again")
-    found = _sha256(tensors_file)
+    found = sha256_of(tensors_file)
     if found != manifest.sha256:
         raise GraphError(
             f"{tensors_file} is damaged: its sha256 must be {manifest.sha256[:12]}... (got "
@@ -237,31 +226,3 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise GraphError(
             f"{target} already holds a graph; choose another folder or allow to overwrite it"
         )
-
-
-def _move_into_place(fresh: Path, target: Path) -> None:
-    if not target.exists():
-        fresh.rename(target)
-    else:
-        old = target.parent / f".{target.name}.{uuid.uuid4().hex}.old"
-        target.rename(old)
-        try:
-            fresh.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-        shutil.rmtree(old)
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -45,7 +45,7 @@ class RecommenderContract:
     def test_encoding_is_pure(self) -> None:
         """In eval mode, encoding twice gives the same bits and leaves no trace, also after a training step."""
         model = self.make()
-        losses(model, board_batch()).backward()  # type: ignore[no-untyped-call]
+        losses(model, board_batch()).backward()
         model.eval()
         first, state = model.encode(), {k: v.clone() for k, v in model.state_dict().items()}
         second = model.encode()
@@ -74,7 +74,7 @@ class RecommenderContract:
         model = self.make().train()
         disturb(model)
         model.on_epoch(1)
-        losses(model, board_batch()).backward()  # type: ignore[no-untyped-call]
+        losses(model, board_batch()).backward()
         idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
 
@@ -160,7 +160,7 @@ def disturb(model: Recommender) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-            parameter += 0.1 * noise
+            parameter.add_(noise, alpha=0.1)
 
 
 def relabel(data: MultimodalDataset, users: Tensor, items: Tensor) -> MultimodalDataset:

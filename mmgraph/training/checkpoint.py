@@ -1,7 +1,6 @@
 """Where a run can go on from: folders of safetensors and JSON that appear whole or not at all."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mmgraph.errors import DataError
+from mmgraph.files import new_folder
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
@@ -56,16 +56,9 @@ class CheckpointStore:
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write a checkpoint; ``step`` must grow from save to save."""
         final = self.folder / f"{step:08d}"
-        partial = self.folder / f"{final.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, partial / _TENSORS)
-        (partial / _STATE).write_text(json.dumps(state), encoding="utf-8")
-        for path in (partial / _TENSORS, partial / _STATE, partial):
-            _flush(path)
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        _flush(self.folder)
+        with new_folder(final) as fresh:
+            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, fresh / _TENSORS)
+            (fresh / _STATE).write_text(json.dumps(state), encoding="utf-8")
         for old in self._folders():
             if old != final:
                 shutil.rmtree(old)
@@ -117,11 +110,3 @@ def unpack_optimizer(
         index, key = name.split("/", 1)
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

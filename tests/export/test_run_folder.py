@@ -86,7 +86,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mmgraph.export.run_folder.os.fsync", full)
+    monkeypatch.setattr("mmgraph.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         folder.write_json("a.json", {"new": 2})
     assert folder.read_json("a.json") == {"old": 1}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmgraph.errors import GraphError
-from mmgraph.graph import store
+from mmgraph.files import sha256_of
 from mmgraph.graph.build import GraphConfig, build_graph, graph_metadata
 from mmgraph.graph.schema import CO_ITEM, check_graph
 from mmgraph.graph.store import load_graph, read_graph_metadata, save_graph
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_graph_and_nothing_else(graph, saved, monk
         raise OSError("disk full")
 
     before = contents(saved)
-    monkeypatch.setattr(store, "_flush", fail)
+    monkeypatch.setattr("mmgraph.files.flush", fail)
     with pytest.raises(OSError, match="disk full"):
         save_graph(graph, saved, overwrite=True)
     assert contents(saved) == before
@@ -132,7 +132,7 @@ def test_a_failed_rename_puts_the_old_graph_back(graph, saved, monkeypatch):
     rename = type(saved).rename
 
     def fail_for_new(self, target):
-        if self.name.endswith(".new"):
+        if self.name.startswith(".partial"):
             raise OSError("no such luck")
         return rename(self, target)
 
@@ -217,7 +217,7 @@ def test_damage_is_named_in_one_line(saved, damage, message):
 
 def test_a_truncated_file_with_a_matching_hash_is_still_one_line(saved):
     truncate(saved)
-    set_manifest(saved, sha256=store._sha256(saved / "graph.safetensors"))
+    set_manifest(saved, sha256=sha256_of(saved / "graph.safetensors"))
     with pytest.raises(GraphError, match="does not hold what") as caught:
         load_graph(saved)
     assert "\n" not in str(caught.value)

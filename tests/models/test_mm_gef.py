@@ -9,6 +9,8 @@ from mmgraph.models.mm_gef import MMGEF, MMGEFConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph
 from mmgraph.testing.contract import board_batch, disturb, losses
 
+TWO_ROW_LAYERS = {"attention": "global", "num_item_layers": 2, "graph_norm": "row"}
+
 
 class TestMMGEF(RecommenderContract):
     model, options = MMGEF, {"embedding_dim": 8, "k": 3}
@@ -19,14 +21,7 @@ class TestFrozenGraph(RecommenderContract):
 
 
 class TestGlobalAttentionTwoLayers(RecommenderContract):
-    model = MMGEF
-    options = {
-        "embedding_dim": 8,
-        "k": 3,
-        "attention": "global",
-        "num_item_layers": 2,
-        "graph_norm": "row",
-    }
+    model, options = MMGEF, {"embedding_dim": 8, "k": 3, **TWO_ROW_LAYERS}
 
 
 def make(graph=None, seed=0, **options):

@@ -21,7 +21,7 @@ def test_only_the_newest_whole_checkpoint_stays(tmp_path):
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):
     store = CheckpointStore(tmp_path)
     store.save(1, {"x": torch.zeros(1)}, {"step": 1})
-    half = tmp_path / "00000002.partial"
+    half = tmp_path / ".partial.00000002"
     half.mkdir()
     (half / "tensors.safetensors").write_bytes(b"half")
     assert store.latest().state == {"step": 1}

@@ -12,13 +12,13 @@ from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, f
 class Toy(Recommender):
     """Two tables, two terms, optionally two stages; counts what it is told."""
 
-    def __init__(self, stages=(Stage(),), scale=1.0):
+    def __init__(self, stages=None, scale=1.0):
         super().__init__(checkerboard_graph(), Recommender.Config(name="toy", embedding_dim=2))
         generator = torch.Generator().manual_seed(5)
         self.user = torch.nn.Parameter(torch.randn(12, 2, generator=generator))
         self.item = torch.nn.Parameter(torch.randn(12, 2, generator=generator))
         self.dropout = torch.nn.Dropout(0.3)
-        self._stages, self.scale, self.told = tuple(stages), scale, []
+        self._stages, self.scale, self.told = tuple(stages or [Stage()]), scale, []
 
     @property
     def stages(self):

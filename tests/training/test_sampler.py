@@ -21,8 +21,8 @@ def draw(sampler, seed=0, batch_size=4):
 def test_each_interaction_once_and_no_negative_was_seen(pairs, seed):
     sampler = sampler_for([*pairs, (6, 0)], 11, pool="all_items")
     batches = draw(sampler, seed)
-    positives = [(u, i) for b in batches for u, i in zip(b.user.tolist(), b.positive.tolist())]
-    negatives = [(u, i) for b in batches for u, i in zip(b.user.tolist(), b.negative.tolist())]
+    user, positive, negative = (torch.cat(part).tolist() for part in zip(*batches, strict=True))
+    positives, negatives = (list(zip(user, i, strict=True)) for i in (positive, negative))
     assert sorted(positives) == sorted({*pairs, (6, 0)})
     assert not set(negatives) & {*pairs, (6, 0)}
 
