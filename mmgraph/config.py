@@ -79,7 +79,10 @@ class Recipe(BaseModel):
         table = values.get("model", {})
         if not isinstance(table, Mapping) or "name" not in table:
             raise ConfigError(f"{origin}: key 'model.name' is missing; known: {', '.join(MODELS)}")
-        config_class = get_model(str(table["name"])).Config
+        try:
+            config_class = get_model(str(table["name"])).Config
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: {error}") from None
         graph = values.get("graph", {})
         if "k" in config_class.model_fields and isinstance(graph, Mapping) and "k" in graph:
             table = {"k": graph["k"], **table}
@@ -123,7 +126,9 @@ def resolve_recipe(
     """Return the complete recipe that ``train`` with the same arguments would use."""
     origin = "recipe"
     if isinstance(recipe, Recipe):
-        values: dict[str, Any] = recipe.model_dump(mode="json", exclude_none=True)
+        # What was not chosen stays open: it may still be fitted to the data set.
+        values: dict[str, Any] = recipe.model_dump(mode="json", exclude_unset=True)
+        values["model"] = {"name": recipe.model.name, **values["model"]}
     elif isinstance(recipe, Mapping):
         values = dict(recipe)
     else:

@@ -56,10 +56,12 @@ class Run:
     Attributes:
         folder: Where everything is.
         recipe: The resolved recipe.
+        data_folder: Where the data set is now, if it has moved since.
     """
 
     folder: RunFolder
     recipe: Recipe
+    data_folder: str | Path | None = None
 
     @property
     def path(self) -> Path:
@@ -92,11 +94,12 @@ class Run:
     def dataset(self) -> MultimodalDataset:
         """The data set of the run, checked to be the one it was trained on."""
         facts = self.folder.facts()
-        dataset = _load(self.recipe)
+        dataset = _load(self.recipe, self.data_folder)
         if dataset.content_hash != facts["dataset_hash"]:
+            found, expected = dataset.content_hash[:12], facts["dataset_hash"][:12]
             raise ConfigError(
-                f"{self.path}: the data set {dataset.source!r} must be the one of the run (its content hash is "
-                f"{dataset.content_hash[:12]}, the run's {facts['dataset_hash'][:12]}); restore the data or train anew"
+                f"{self.path}: the data set {dataset.source!r} must be the one of the run (its content "
+                f"hash is {found}, the run's {expected}); give the folder it was trained on with --dataset"
             )
         return dataset
 
@@ -104,7 +107,14 @@ class Run:
     def model(self) -> Recommender:
         """The trained model, in eval mode."""
         model = _build_model(self.recipe, self.dataset, Observer())
-        model.load_state_dict(self.folder.read_tensors(names.WEIGHTS))
+        weights = self.folder.read_tensors(names.WEIGHTS)
+        expected = {k: v.shape for k, v in model.state_dict().items()}
+        if {k: v.shape for k, v in weights.items()} != expected:
+            raise ConfigError(
+                f"{self.folder / names.WEIGHTS}: must hold the weights of this run's {self.recipe.model.name} "
+                "(names or shapes differ); restore the file or train anew"
+            )
+        model.load_state_dict(weights)
         return model.eval()
 
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
@@ -178,15 +188,22 @@ def resume(run: str | Path, *, observer: Observer | None = None) -> Run:
     return _train_and_save(loaded, loaded.dataset, parts, observer)
 
 
-def load_run(run: str | Path) -> Run:
-    """Return a run by its folder.
+def load_run(run: str | Path, *, dataset: str | Path | None = None) -> Run:
+    """Return a run by its folder; ``dataset`` says where its data set is now, if it has moved.
 
     Raises:
         ConfigError: it is no run folder, one of a newer format, or its recipe is damaged.
     """
     folder = RunFolder.open(run)
+    if not (folder / names.RECIPE).is_file():
+        raise ConfigError(
+            f"{folder / names.RECIPE}: the run lacks its recipe; restore it or train anew"
+        )
+    folder.verify(names.RECIPE)
     return Run(
-        folder, Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE))
+        folder,
+        Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE)),
+        dataset,
     )
 
 
@@ -210,13 +227,14 @@ def evaluate(
     return evaluator.evaluate(score, observer.progress)
 
 
-def _load(recipe: Recipe) -> MultimodalDataset:
+def _load(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset:
     data = recipe.data
-    if data.dataset is None:
+    source = folder if folder is not None else data.dataset
+    if source is None:
         raise ConfigError(
             "a data set is needed (got none); give --dataset NAME_OR_FOLDER or set data.dataset"
         )
-    return load_dataset(data.dataset, split=data.split, modalities=data.modalities)
+    return load_dataset(source, split=data.split, modalities=data.modalities)
 
 
 def _build_model(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> Recommender:

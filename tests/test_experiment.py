@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,6 +186,17 @@ def test_a_changed_data_set_is_noticed(folder, tmp_path):
     with pytest.raises(ConfigError, match="content hash"):
         evaluate(run.path)
     assert load_run(run.path).recommend("u1", k=2)  # needs the run alone
+
+
+def test_a_data_set_that_moved_is_found_when_named(folder, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    run = train("bpr_mf", old, overrides=options(), out=tmp_path / "run")
+    old.rename(tmp_path / "new")
+    with pytest.raises(DataError, match="old"):
+        evaluate(run.path)
+    moved = load_run(run.path, dataset=tmp_path / "new")
+    assert evaluate(moved).mean == run.metrics["test"]
 
 
 @pytest.mark.parametrize(

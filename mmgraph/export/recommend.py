@@ -52,10 +52,7 @@ def recommend(
         ConfigError: k is out of range, or the run has no vectors and no ``score`` is given.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    vocabulary = folder.read_json(VOCABULARY)
-    user_ids = Vocabulary(tuple(vocabulary["users"]))
-    item_ids = Vocabulary(tuple(vocabulary["items"]))
-    titles = vocabulary.get("titles") or [""] * len(item_ids)
+    user_ids, item_ids, titles = _read_vocabulary(folder)
     if not 1 <= k <= len(item_ids):
         raise ConfigError(
             f"k must be between 1 and num_items (got {k} with {len(item_ids)} items); change -k"
@@ -115,11 +112,28 @@ def _inner_product(folder: RunFolder) -> Score:
     return lambda users: vectors["user"][users] @ vectors["item"].T
 
 
+def _read_vocabulary(folder: RunFolder) -> tuple[Vocabulary, Vocabulary, list[str]]:
+    vocabulary = folder.read_json(VOCABULARY)
+    folder.verify(VOCABULARY)
+    lists = [vocabulary.get(key) or [] for key in ("users", "items", "titles")]
+    if not lists[0] or not lists[1] or not all(isinstance(ids, list) for ids in lists):
+        raise ConfigError(
+            f"{folder / VOCABULARY}: must hold lists of users and items; restore the file or train anew"
+        )
+    users, items, titles = lists
+    return Vocabulary(users), Vocabulary(items), titles or [""] * len(items)
+
+
 def _pairs(folder: RunFolder, part: str, users: Vocabulary, items: Vocabulary) -> Tensor:
     path = folder / SPLIT / f"{part}.csv"
-    table = pl.read_csv(
-        path, columns=["user", "item"], schema_overrides={"user": pl.String, "item": pl.String}
-    )
+    types = {"user": pl.String, "item": pl.String}
+    try:
+        table = pl.read_csv(path, columns=[*types], schema_overrides=types)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"{path}: must be the csv this run wrote ({reason}); restore it or train anew"
+        ) from None
     return torch.stack(
         [
             torch.from_numpy(users.encode(table["user"])),

@@ -135,7 +135,7 @@ class RunFolder:
         """Return one of the tensor files.
 
         Raises:
-            ConfigError: it is missing, truncated or not safetensors.
+            ConfigError: it is missing, truncated, not safetensors, or changed since the run was completed.
         """
         path = self / name
         if not path.is_file():
@@ -143,11 +143,25 @@ class RunFolder:
                 f"{path}: the run lacks this file; finish the run with `mmgraph train --resume`"
             )
         try:
-            return load_file(path)
+            tensors = load_file(path)
         except (OSError, SafetensorError) as error:
             raise ConfigError(
                 f"{path}: must be a whole safetensors file ({error}); train the run again"
             ) from None
+        self.verify(name)
+        return tensors
+
+    def verify(self, name: str) -> None:
+        """Check a file of a complete run against the hash that was noted when it was completed.
+
+        Raises:
+            ConfigError: the file has changed since.
+        """
+        noted = self.facts().get("files", {}).get(name)
+        if noted is not None and sha256_of(self / name) != noted:
+            raise ConfigError(
+                f"{self / name}: must be as the run left it (its sha256 has changed); restore the file or train anew"
+            )
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write one of the tensor files."""

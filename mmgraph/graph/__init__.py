@@ -11,7 +11,7 @@ from mmgraph.graph.inspect import inspect_graph
 from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.normalize import normalize_edges
 from mmgraph.graph.schema import check_graph, knn_edge_type, modalities_of
-from mmgraph.graph.store import load_graph, read_graph_metadata, save_graph
+from mmgraph.graph.store import check_target, load_graph, read_graph_metadata, save_graph
 from mmgraph.graph.transforms import AddCointeraction, AddKNNGraph
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "bipartite_edges",
     "build_graph",
     "check_graph",
+    "check_target",
     "cointeraction_graph",
     "graph_metadata",
     "inspect_graph",

@@ -67,7 +67,7 @@ def save_graph(
     """
     check_graph(data)
     target = Path(folder).resolve()
-    _check_target(target, overwrite)
+    check_target(target, overwrite=overwrite)
     tensors, nodes, edges = _flatten(data)
     reserved = {"format_version", "sha256", "nodes", "edges"}
     facts = dict(metadata or {})
@@ -207,7 +207,13 @@ def _flatten(
     return tensors, nodes, edges
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(folder: str | Path, *, overwrite: bool) -> None:
+    """Refuse a folder that a graph may not be saved to; ask before building one for it.
+
+    Raises:
+        GraphError: it is a file, holds something else, or a graph that may not be replaced.
+    """
+    target = Path(folder)
     if not target.exists():
         return
     if not target.is_dir():

@@ -59,6 +59,7 @@ def test_damaged_json_is_named(tmp_path, text):
 
 def test_tensors_round_trip_and_damage_is_named(tmp_path):
     folder = RunFolder(tmp_path)
+    fill(folder)
     folder.write_tensors("x.safetensors", {"a": torch.arange(6.0).view(2, 3).T})
     assert folder.read_tensors("x.safetensors")["a"].tolist() == [[0, 3], [1, 4], [2, 5]]
     path = tmp_path / "x.safetensors"
@@ -77,6 +78,16 @@ def test_a_sealed_run_names_its_files_with_their_hashes(tmp_path):
     facts = folder.facts()
     empty_object = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     assert (facts["complete"], facts["files"]) == (True, {"metrics.json": empty_object})
+
+
+def test_a_file_that_changed_after_the_run_is_noticed(tmp_path):
+    folder = RunFolder(tmp_path)
+    fill(folder)
+    folder.write_tensors("x.safetensors", {"a": torch.zeros(1)})
+    folder.seal(folder.facts())
+    folder.write_tensors("x.safetensors", {"a": torch.ones(1)})
+    with pytest.raises(ConfigError, match=r"x.safetensors: must be as the run left it"):
+        folder.read_tensors("x.safetensors")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -1,0 +1,69 @@
+"""The command line: a thin skin over the library, one command a file.
+
+Results go to standard output, everything else to standard error. Commands import what is heavy when they run, so that
+``mmgraph --help`` answers at once.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mmgraph import __version__
+from mmgraph.cli import data, demo, doctor, evaluate, graph, recommend, train
+from mmgraph.cli.console import run_app
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="mmgraph",
+    help="Graphs from raw multimodal features, graph recommenders on them, honest measurements of both.",
+    epilog="Start with: mmgraph demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(graph.app, name="graph")
+app.command("train", epilog=train.EXAMPLE)(train.train)
+app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("recommend", epilog=recommend.EXAMPLE)(recommend.recommend)
+app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mmgraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    del version
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: What follows ``mmgraph``; by default that of this process.
+
+    Returns:
+        0 done; 1 the run failed; 2 bad usage, configuration or data; 130 interrupted.
+
+    Example:
+        >>> main(["--version"])
+        mmgraph 0.1.0
+        0
+    """
+    return run_app(app, arguments)

@@ -1,0 +1,182 @@
+"""``mmgraph train``: one recipe, one data set, one run folder; and going on with an interrupted run."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mmgraph.cli.console import (
+    INTERRUPTED,
+    JsonFlag,
+    check_threads,
+    command_line,
+    format_seconds,
+    print_json,
+    print_next,
+    print_table,
+    results,
+    say,
+)
+from mmgraph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmgraph.experiment import Run
+
+EXAMPLE = "Example: mmgraph train lightgcn --dataset movielens-small --set model.num_layers=2"
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as graph.k=20."),
+]
+
+_KS = (10, 20)
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE_OR_MODEL",
+            help="A model, a shipped recipe such as movielens-small/mm_gef, or a .toml file.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="A data-set folder or a bundled name; by default the recipe's."),
+    ] = None,
+    set_: SetOption = None,
+    seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder; by default runs/DATASET/MODEL-seedSEED."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Train a model, evaluate it once on test, and save everything in a run folder."""
+    check_threads(threads)
+    if recipe is None and resume is None:
+        raise ConfigError(
+            "a recipe or model is needed (got none); for example: mmgraph train lightgcn"
+        )
+    import torch
+
+    from mmgraph import experiment
+    from mmgraph.cli.progress import observing
+
+    if resume is not None and threads is None:
+        threads = _threads_of(resume)
+    torch.set_num_threads(threads or torch.get_num_threads())
+    observer = None
+    try:
+        with observing(quiet=quiet) as observer:
+            if resume is not None:
+                _check_same(
+                    resume, recipe, dataset=dataset, overrides=set_ or [], seed=seed, out=out
+                )
+                run = experiment.resume(resume, observer=observer)
+            else:
+                assert recipe is not None
+                run = experiment.train(
+                    recipe, dataset, overrides=set_ or [], seed=seed, out=out, observer=observer
+                )
+    except KeyboardInterrupt:
+        if observer is None or observer.folder is None:
+            raise
+        _say_how_to_resume(observer.folder)
+        raise typer.Exit(INTERRUPTED) from None
+    if json:
+        print_json(run.summary)
+    else:
+        print_run(results(), run)
+
+
+def _say_how_to_resume(folder: Path) -> None:
+    say(f"interrupted; go on with: {command_line('mmgraph', 'train', '--resume', folder)}")
+
+
+def _threads_of(run: Path) -> int | None:
+    """Return the threads a run began with: with others its last bits may differ."""
+    from mmgraph.export import RunFolder
+
+    found = RunFolder.open(run).read_json("environment.json").get("threads")
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def print_run(console: Console, run: "Run") -> None:
+    """Show the figures of a run, where it is, and what to type next."""
+    summary = run.summary
+    print_metrics(console, summary, title=f"{summary['model']} on {summary['dataset']}")
+    seconds = summary["timings"].get("total_s")
+    facts = [
+        f"best epoch {summary['best_epoch']} of {summary['epochs']}",
+        *([format_seconds(seconds)] if seconds is not None else []),
+        f"{summary['num_parameters']:,} parameters",
+        f"seed {summary['seed']}",
+    ]
+    console.print("  ".join(facts), markup=False)
+    console.print(f"run folder {run.path}", markup=False, soft_wrap=True)
+    commands = [command_line("mmgraph", "evaluate", run.path)]
+    with suppress(ConfigError):
+        user = run.folder.read_json("vocabulary.json")["users"][0]
+        commands.append(command_line("mmgraph", "recommend", run.path, "--user", user))
+    print_next(console, commands)
+
+
+def print_metrics(console: Console, summary: Mapping[str, Any], *, title: str) -> None:
+    """Show validation and test metrics side by side, at 10 and 20 where they were computed."""
+    test, valid = summary["test"], summary["valid"]
+    names = [name.partition("@")[0] for name in test]
+    lengths = sorted({int(name.partition("@")[2]) for name in test})
+    ks = [k for k in lengths if k in _KS] or lengths
+    columns = ["metric", *(f"{part} @{k}" for part in ("valid", "test") for k in ks)]
+    rows = [
+        [name, *(part.get(f"{name}@{k}") for part in (valid, test) for k in ks)]
+        for name in dict.fromkeys(names)
+    ]
+    print_table(console, title, columns, rows)
+
+
+def _check_same(
+    resume: Path,
+    recipe: str | None,
+    *,
+    dataset: str | None,
+    overrides: Sequence[str],
+    seed: int | None,
+    out: Path | None,
+) -> None:
+    """Refuse to resume with other settings than those the run was begun with; the same ones may be repeated.
+
+    Raises:
+        ConfigError: a setting differs, or ``--out`` names another folder.
+    """
+    from mmgraph.config import resolve_recipe
+    from mmgraph.experiment import load_run
+
+    if out is not None and out.resolve() != resume.resolve():
+        raise ConfigError(f"--resume writes into {resume} (got --out {out}); leave --out out")
+    stored = load_run(resume).recipe
+    asked = resolve_recipe(recipe or stored, dataset, overrides=overrides, seed=seed)
+    begun = _flatten(stored.model_dump(mode="json"))
+    for key, value in _flatten(asked.model_dump(mode="json", exclude_unset=True)).items():
+        if not key.startswith("published.") and value != begun.get(key):
+            raise ConfigError(
+                f"--resume goes on with {resume} as it was begun: {key} is {begun.get(key)!r} there "
+                f"(got {value!r}); leave it out, or start a new run"
+            )
+
+
+def _flatten(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return flat

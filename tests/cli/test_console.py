@@ -1,0 +1,157 @@
+"""How commands speak, and the command line as a whole: help, version, exit codes."""
+
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+
+from mmgraph.cli import app, main
+from mmgraph.cli.console import format_cell, print_json, print_table, run_app
+from mmgraph.errors import ConfigError, DataError, FitError, MissingDependency
+
+COMMANDS = [
+    ["data", "list"],
+    ["data", "describe"],
+    ["graph", "build"],
+    ["graph", "inspect"],
+    ["train"],
+    ["evaluate"],
+    ["recommend"],
+    ["demo"],
+    ["doctor"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_an_example_and_json(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--help"]) == 0
+    said = capsys.readouterr()
+    assert "--json" in said.out
+    assert f"Example: mmgraph {' '.join(words)}" in said.out
+    assert said.err == ""
+
+
+def test_help_loads_neither_torch_nor_numpy() -> None:
+    program = (
+        "import sys; from mmgraph.cli import main; main(['--help']); "
+        "print([m for m in ('torch', 'numpy', 'polars', 'pydantic', 'faiss') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert "demo" in answer.stdout
+
+
+def test_version_and_bare_call(capsys: pytest.CaptureFixture[str]) -> None:
+    from mmgraph import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mmgraph {__version__}\n"
+    assert main([]) == 0
+    assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["trian"], "no such command 'trian'"),
+        (["data"], "missing command"),
+        (["data", "describe"], "missing argument"),
+        (["graph", "build", "--dataset", "x"], "'--out'"),
+        (["train", "lightgcn", "--seed", "x"], "'--seed'"),
+        (["train"], "a recipe or model is needed"),
+        (["train", "lightgcn", "--threads", "0"], "--threads must be at least 1 (got 0)"),
+        (["doctor", "--bogus"], "--bogus"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_is_one_line_and_exit_code_2(
+    words: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert part in said.err
+
+
+def raising(error: BaseException) -> typer.Typer:
+    application = typer.Typer()
+
+    @application.command()
+    def fail() -> None:
+        raise error
+
+    return application
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("two\nlines"), 2),
+        (DataError("two\nlines"), 2),
+        (MissingDependency("two\nlines"), 2),
+        (FitError("two\nlines"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_our_errors_become_one_line(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(raising(error), []) == code
+    assert capsys.readouterr().err == "error: two lines\n"
+
+
+def test_a_place_that_cannot_be_written_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(raising(PermissionError(13, "Permission denied", "/x")), []) == 2
+    assert capsys.readouterr().err == "error: /x: Permission denied; choose another place\n"
+
+
+def test_defects_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_app(raising(ZeroDivisionError()), [])
+
+
+def test_interruption_is_130() -> None:
+    assert run_app(raising(KeyboardInterrupt()), []) == 130
+
+
+def test_tables_show_markup_as_it_is() -> None:
+    stream = io.StringIO()
+    title = "[red]Title[/red] of [/oops]"
+    print_table(Console(file=stream, width=80), title, ["[b]name", "n"], [["[bold]x[/bold]", 1234]])
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == title
+    assert lines[1].split() == ["[b]name", "n"]
+    assert lines[3].split() == ["[bold]x[/bold]", "1,234"]
+
+
+def test_numbers_in_cells() -> None:
+    values = (None, False, 12, 0.5, "[x]")
+    assert [format_cell(v) for v in values] == ["-", "no", "12", "0.5000", "[x]"]
+
+
+def test_json_is_one_line_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    value: dict[str, Any] = {"title": "Amélie 電影"}
+    for encoding in ("utf-8", "ascii"):
+        buffer = io.BytesIO()
+        stream = io.TextIOWrapper(buffer, encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_json(value)
+        stream.flush()
+        text = buffer.getvalue().decode(encoding)
+        assert text.count("\n") == 1
+        assert json.loads(text) == value
+
+
+def test_the_application_is_public() -> None:
+    assert isinstance(app, typer.Typer)

@@ -1,0 +1,124 @@
+"""mmgraph train."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmgraph import experiment
+
+Ask = Callable[..., Any]
+ONE_EPOCH = ("--set", "training.max_epochs=1")
+KEYS = {
+    "model",
+    "dataset",
+    "seed",
+    "epochs",
+    "best_epoch",
+    "valid",
+    "test",
+    "timings",
+    "num_parameters",
+    "run",
+}
+
+
+def test_json_is_the_summary_of_the_run(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", "bpr_mf", "--dataset", tiny, *ONE_EPOCH, "--seed", 7, "--out", out]
+    answer = ask(*words, "--json")
+    assert answer.code == 0
+    assert set(answer.json) == KEYS
+    assert (answer.json["model"], answer.json["seed"], answer.json["epochs"]) == ("bpr_mf", 7, 1)
+    assert answer.json == experiment.load_run(out).summary
+    assert "training bpr_mf" in answer.err
+    assert "epoch 1" in answer.err
+
+
+def test_people_get_a_table_and_the_next_commands(
+    ask: Ask, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = ask("train", "lightgcn", "--dataset", tiny, *ONE_EPOCH)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[1].split() == ["metric", *"valid @10 valid @20 test @10 test @20".split()]
+    summary = experiment.load_run("runs/tiny/lightgcn-seed2026").summary
+    recall = next(line for line in lines if line.startswith("recall")).split()
+    assert recall[1] == f"{summary['valid']['recall@10']:.4f}"
+    assert recall[4] == f"{summary['test']['recall@20']:.4f}"
+    assert "mmgraph recommend runs/tiny/lightgcn-seed2026 --user u0" in answer.out
+
+
+def test_quiet_and_threads(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    words = ["train", "bpr_mf", "--dataset", tiny, *ONE_EPOCH, "--out", tmp_path / "run"]
+    answer = ask(*words, "--quiet", "--threads", 1)
+    assert (answer.code, answer.err) == (0, "")
+    assert torch.get_num_threads() == 1
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(
+    ask: Ask, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ("--set", "training.max_epochs=3", "--set", "training.checkpoint_seconds=0")
+    whole, broken = tmp_path / "whole", tmp_path / "broken run"
+    words = ["train", "lightgcn", "--dataset", tiny, *settings]
+    assert ask(*words, "--out", whole).code == 0
+
+    def stop(self: object, report: Any, *, epoch_s: float, eval_s: float | None) -> None:
+        if report["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mmgraph.experiment.EpochLog.add", stop)
+        answer = ask(*words, "--out", broken, "--json")
+    assert (answer.code, answer.out) == (130, "")
+    assert f"mmgraph train --resume '{broken}'" in answer.err.splitlines()[-1]
+    answer = ask("train", "--resume", broken, "--json")
+    assert answer.code == 0
+    for name in ("model.safetensors", "metrics.json", "metrics.jsonl"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_resuming_a_complete_run_changes_nothing(ask: Ask, run: Path) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert ask("train", "--resume", run, "--json").json["run"] == str(run)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_the_same_settings_may_be_repeated_on_resume(ask: Ask, run: Path) -> None:
+    source = json.loads((run / "run.json").read_text())["dataset"]
+    assert source == "tiny"
+    words = ["train", "lightgcn", "--resume", run, "--out", run]
+    assert ask(*words, "--set", "training.max_epochs=2", "--seed", 2026).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["mm_gef"], "model.name is 'lightgcn'"),
+        (["--seed", "3"], "seed is 2026"),
+        (["--set", "training.max_epochs=5"], "training.max_epochs is 2"),
+        (["--out", "elsewhere"], "leave --out out"),
+    ],
+    ids=["model", "seed", "set", "out"],
+)
+def test_other_settings_are_refused_on_resume(
+    ask: Ask, run: Path, words: list[str], part: str
+) -> None:
+    answer = ask("train", *words, "--resume", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert part in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_a_run_that_fails_is_exit_code_1(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    words = ["train", "bpr_mf", "--dataset", tiny, "--set", "training.learning_rate=1e38"]
+    answer = ask(*words, "--set", "training.max_epochs=5", "--out", tmp_path / "run", "--quiet")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: ")
+    assert "must stay finite" in answer.err or "must be a number" in answer.err
+    assert answer.err.count("\n") == 1
