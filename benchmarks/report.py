@@ -173,10 +173,6 @@ def page(
 ) -> str:
     """Return the whole page in Markdown."""
     lines = [
-        "---",
-        "orphan: true",
-        "---",
-        "",
         "# Results",
         "",
         f"Made by `{COMMAND}` from `benchmarks/results`; edit the programs, not this page. Seconds are",

@@ -2,8 +2,12 @@
 
 import importlib
 import pkgutil
+import sys
+from pathlib import Path
 
 import mmgraph
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 # While it documents a pydantic model, autodoc adds annotations to pydantic.BaseModel itself, and
 # models defined after that fail; so every module is imported before.
@@ -22,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "config_keys",
 ]
 exclude_patterns = ["_build"]
 html_theme = "furo"
