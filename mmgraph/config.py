@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,8 @@ from mmgraph.graph import GraphConfig
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import ModelConfig
 from mmgraph.training import TrainingConfig
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 class DataConfig(BaseModel):
@@ -66,7 +68,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, origin: str = "recipe") -> "Recipe":
-        """Check plain values and fill in the defaults; ``model.k`` follows ``graph.k`` unless it is given.
+        """Check plain values and fill in the defaults; ``model.k`` is ``graph.k``, edges are those the model needs.
 
         Args:
             values: Tables as read from TOML.
@@ -80,18 +82,21 @@ class Recipe(BaseModel):
         if not isinstance(table, Mapping) or "name" not in table:
             raise ConfigError(f"{origin}: key 'model.name' is missing; known: {', '.join(MODELS)}")
         try:
-            config_class = get_model(str(table["name"])).Config
+            model_class = get_model(str(table["name"]))
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
-        graph = values.get("graph", {})
-        if "k" in config_class.model_fields and isinstance(graph, Mapping) and "k" in graph:
-            table = {"k": graph["k"], **table}
+        graph = _validated(GraphConfig, values.get("graph", {}), origin=origin, key="graph")
+        if "k" in model_class.Config.model_fields:
+            _check_follows(origin, "model.k", table.get("k", graph.k), "graph.k", graph.k)
+            table = {**table, "k": graph.k}
+        model = _validated(model_class.Config, dict(table), origin=origin, key="model")
+        edges = model_class.edges_for(model)
+        chosen = graph.edges if "edges" in graph.model_fields_set else edges
+        _check_follows(origin, "graph.edges", sorted(chosen), "what the model needs", sorted(edges))
+        graph = graph.model_copy(update={"edges": edges})
+        values |= {"model": model, "graph": graph}
         try:
-            model = config_class.model_validate(dict(table))
-        except ValidationError as error:
-            raise _config_error(origin, error, config_class, prefix=("model",)) from None
-        try:
-            return cls.model_validate({**values, "model": model})
+            return cls.model_validate(values)
         except ValidationError as error:
             raise _config_error(origin, error, cls) from None
 
@@ -113,7 +118,7 @@ class Recipe(BaseModel):
 
     def to_toml(self) -> str:
         """Return the resolved recipe as TOML that ``read_recipe`` reads back to an equal recipe."""
-        return _toml(self.model_dump(mode="json", exclude_none=True))
+        return _toml(_without_derived(self.model_dump(mode="json", exclude_none=True)))
 
 
 def resolve_recipe(
@@ -127,7 +132,7 @@ def resolve_recipe(
     origin = "recipe"
     if isinstance(recipe, Recipe):
         # What was not chosen stays open: it may still be fitted to the data set.
-        values: dict[str, Any] = recipe.model_dump(mode="json", exclude_unset=True)
+        values = _without_derived(recipe.model_dump(mode="json", exclude_unset=True))
         values["model"] = {"name": recipe.model.name, **values["model"]}
     elif isinstance(recipe, Mapping):
         values = dict(recipe)
@@ -234,6 +239,28 @@ def _read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}; correct that place") from None
+
+
+def _without_derived(values: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what follows from other keys, so that these can be changed later."""
+    drop = {"model": "k", "graph": "edges"}
+    for table, key in drop.items():
+        values[table] = {k: v for k, v in values.get(table, {}).items() if k != key}
+    return values
+
+
+def _check_follows(origin: str, key: str, value: Any, leader: str, expected: Any) -> None:
+    if value != expected:
+        raise ConfigError(
+            f"{origin}: {key} follows {leader} (got {value}, which is {expected}); remove {key}"
+        )
+
+
+def _validated(model: type[Config], values: Any, *, origin: str, key: str) -> Config:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _config_error(origin, error, model, prefix=(key,)) from None
 
 
 def _config_error(

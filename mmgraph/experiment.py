@@ -239,9 +239,8 @@ def _load(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset
 
 def _build_model(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> Recommender:
     model_class = get_model(recipe.model.name)
-    config = recipe.graph.model_copy(update={"edges": model_class.edges_for(recipe.model)})
     observer.phase("building the graph")
-    graph = build_graph(data, config, progress=observer.phase)
+    graph = build_graph(data, recipe.graph, progress=observer.phase)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return model_class(graph, recipe.model)

@@ -101,6 +101,17 @@ def test_a_recipe_that_is_no_toml_is_named(tmp_path):
         read_recipe(path)
 
 
+def test_what_follows_other_keys_cannot_be_set_against_them():
+    recipe = resolve_recipe("mm_gef", overrides=["graph.k=7"])
+    assert (recipe.model.k, recipe.graph.edges) == (7, ("co_item",))
+    again = resolve_recipe(recipe, overrides=["graph.k=20", "model.use_cointeraction=false"])
+    assert (again.graph.k, again.model.k, again.graph.edges) == (20, 20, ())
+    with pytest.raises(ConfigError, match=r"model.k follows graph.k \(got 3, which is 10\)"):
+        resolve_recipe("mm_gef", overrides=["model.k=3"])
+    with pytest.raises(ConfigError, match=r"graph.edges follows what the model needs"):
+        resolve_recipe("lightgcn", overrides=["graph.edges=['knn']"])
+
+
 def test_list_lengths_fit_small_catalogues_unless_chosen():
     recipe = Recipe.build({"model": {"name": "bpr_mf"}})
     assert recipe.fitted_to(30).evaluation.ks == (5, 10, 20)

@@ -4,6 +4,7 @@ Results go to standard output, everything else to standard error. Commands impor
 ``mmgraph --help`` answers at once.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -66,4 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mmgraph 0.1.0
         0
     """
+    # Torch's threads would spin while they wait; on a machine that others use too, that stalls everybody.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return run_app(app, arguments)

@@ -118,17 +118,7 @@ def print_graph(console: Console, facts: Mapping[str, Any], *, title: str) -> No
     """Show what ``inspect_graph`` found, as tables."""
     nodes = ", ".join(f"{count:,} {kind}s" for kind, count in facts["nodes"].items())
     rows = [_edge_row(name, edges) for name, edges in facts["edges"].items()]
-    columns = [
-        "edges",
-        "count",
-        "in: min",
-        "q25",
-        "median",
-        "q75",
-        "max",
-        "isolated",
-        "weights",
-    ]
+    columns = ["edges", "count", "in-degree: min, quartiles, max", "isolated", "weights"]
     print_table(console, f"{title}: {nodes}", columns, rows)
     rows = [
         [name, m["dim"], m["coverage"], m.get("knn_share"), m.get("chance"), _ratio(m.get("ratio"))]
@@ -138,19 +128,20 @@ def print_graph(console: Console, facts: Mapping[str, Any], *, title: str) -> No
         "modality",
         "dim",
         "coverage",
-        "neighbours that share a user",
-        "any two items",
+        "share a user",
+        "by chance",
         "ratio",
     ]
     print_table(console, "Do near items share users?", columns, rows)
 
 
 def _edge_row(name: str, edges: Mapping[str, Any]) -> list[object]:
-    degrees = [None if value is None else f"{value:g}" for value in edges["in_degree"].values()]
+    quantiles = edges["in_degree"].values()
+    degrees = None if None in quantiles else "  ".join(f"{value:g}" for value in quantiles)
     isolated = ", ".join(f"{count} {kind}s" for kind, count in edges["isolated"].items() if count)
     weight = edges["weight"]
     span = None if weight is None else f"{weight['min']:.2g} to {weight['max']:.2g}"
-    return [name.replace("__", " "), edges["count"], *degrees, isolated or None, span]
+    return [name.replace("__", " "), edges["count"], degrees, isolated or None, span]
 
 
 def _ratio(value: float | None) -> str | None:

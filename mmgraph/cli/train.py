@@ -67,14 +67,10 @@ def train(
         raise ConfigError(
             "a recipe or model is needed (got none); for example: mmgraph train lightgcn"
         )
-    import torch
-
     from mmgraph import experiment
     from mmgraph.cli.progress import observing
 
-    if resume is not None and threads is None:
-        threads = _threads_of(resume)
-    torch.set_num_threads(threads or torch.get_num_threads())
+    _set_threads(threads, resume)
     observer = None
     try:
         with observing(quiet=quiet) as observer:
@@ -103,12 +99,17 @@ def _say_how_to_resume(folder: Path) -> None:
     say(f"interrupted; go on with: {command_line('mmgraph', 'train', '--resume', folder)}")
 
 
-def _threads_of(run: Path) -> int | None:
-    """Return the threads a run began with: with others its last bits may differ."""
+def _set_threads(threads: int | None, resume: Path | None) -> None:
+    """Use the threads asked for, or those an interrupted run began with: with others its last bits may differ."""
+    import torch
+
     from mmgraph.export import RunFolder
 
-    found = RunFolder.open(run).read_json("environment.json").get("threads")
-    return found if isinstance(found, int) and found > 0 else None
+    if threads is None and resume is not None:
+        found = RunFolder.open(resume).read_json("environment.json").get("threads")
+        threads = found if isinstance(found, int) and found > 0 else None
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def print_run(console: Console, run: "Run") -> None:

@@ -129,6 +129,7 @@ def _pairs(folder: RunFolder, part: str, users: Vocabulary, items: Vocabulary) -
     types = {"user": pl.String, "item": pl.String}
     try:
         table = pl.read_csv(path, columns=[*types], schema_overrides=types)
+        folder.verify(f"{SPLIT}/{part}.csv")
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(

@@ -173,7 +173,8 @@ class RunFolder:
 
     def seal(self, facts: Mapping[str, Any]) -> None:
         """Mark the run as complete, with the sha256 of every file."""
-        files = (p for p in self.path.iterdir() if p.is_file() and not p.name.startswith("."))
-        names = sorted(p.name for p in files if p.name != RUN)
+        files = (p for p in self.path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        names = sorted(p.relative_to(self.path).as_posix() for p in files)
+        names = [n for n in names if n != RUN and not n.startswith(CHECKPOINTS)]
         hashes = {name: sha256_of(self / name) for name in names}
         self.write_json(RUN, {**facts, "complete": True, "files": hashes})

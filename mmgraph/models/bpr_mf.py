@@ -14,7 +14,7 @@ class BPRMFConfig(ModelConfig):
     """Options of BPR-MF."""
 
     name: Literal["bpr_mf"] = "bpr_mf"
-    reg_weight: float = 1e-3
+    reg_weight: float = 3e-2
     init: Init = "xavier_uniform"
 
 

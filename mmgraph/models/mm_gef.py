@@ -64,7 +64,7 @@ class MMGEFConfig(ModelConfig):
     use_cointeraction: bool = True
     graph_norm: Literal["none", "row", "sym"] = "none"
     exclude_self: bool = False
-    reg_weight: float = 1e-5
+    reg_weight: float = 1e-2
     init: Init = "xavier_uniform"
 
     @model_validator(mode="after")

@@ -41,11 +41,11 @@ class TrainingConfig(BaseModel):
 
     max_epochs: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=2048, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=5e-3, gt=0)
     schedule: Literal["constant", "exponential"] = "constant"
     decay_rate: float = Field(default=0.96, gt=0, le=1)
     decay_every: int = Field(default=50, ge=1)
-    patience: int = Field(default=10, ge=1)
+    patience: int = Field(default=20, ge=1)
     eval_every: int = Field(default=1, ge=1)
     order: Order = "interaction_uniform"
     negatives: Pool = "train_items"
