@@ -173,3 +173,11 @@ def test_graph_k_is_the_models_k():
 def test_several_item_layers_need_a_norm():
     with pytest.raises(ValueError, match="graph_norm"):
         MMGEFConfig(num_item_layers=2)
+
+
+def test_a_dense_cointeraction_graph_is_pointed_out(monkeypatch, caplog):
+    make()
+    assert not caplog.records
+    monkeypatch.setattr("mmgraph.models.mm_gef._MANY_EDGES", 4)
+    make()
+    assert "graph.co_item_top_k keeps the strongest" in caplog.text
