@@ -168,7 +168,9 @@ def _check_same(
     stored = load_run(resume).recipe
     asked = resolve_recipe(recipe or stored, dataset, overrides=overrides, seed=seed)
     begun = _flatten(stored.model_dump(mode="json"))
-    for key, value in _flatten(asked.model_dump(mode="json", exclude_unset=True)).items():
+    differing = _flatten(asked.model_dump(mode="json", exclude_unset=True))
+    # The model first: with another one, keys that follow it differ too.
+    for key, value in sorted(differing.items(), key=lambda entry: entry[0] != "model.name"):
         if not key.startswith("published.") and value != begun.get(key):
             raise ConfigError(
                 f"--resume goes on with {resume} as it was begun: {key} is {begun.get(key)!r} there "
