@@ -9,18 +9,24 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mmgraph import __version__
 from mmgraph.config import Recipe, read_recipe, resolve_recipe
-from mmgraph.data import Interactions, MultimodalDataset, load_dataset, write_split
+from mmgraph.data import MultimodalDataset, load_dataset
 from mmgraph.errors import ConfigError
-from mmgraph.evaluation import EvaluationConfig, EvaluationResult, Evaluator, write_per_user
+from mmgraph.evaluation import EvaluationConfig, EvaluationResult, Evaluator
 from mmgraph.evaluation.ranking import ScoreFunction
-from mmgraph.export import EpochLog, Recommendation, RunFolder, environment, recommend
+from mmgraph.export import (
+    EpochLog,
+    Recommendation,
+    RunFolder,
+    recommend,
+    write_inputs,
+    write_outputs,
+)
 from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models import get_model
 from mmgraph.models.base import Recommender
-from mmgraph.training import CheckpointStore, EpochReport, FitResult, PairwiseSampler, fit
+from mmgraph.training import CheckpointStore, EpochReport, PairwiseSampler, fit
 
 
 class Observer:
@@ -28,6 +34,9 @@ class Observer:
 
     def phase(self, text: str) -> None:
         """Be told what begins."""
+
+    def note(self, text: str) -> None:
+        """Be told what a reader of the results should know, such as how the split can leak time."""
 
     def progress(self, done: int, total: int) -> None:
         """Be told how far the present phase is."""
@@ -57,11 +66,13 @@ class Run:
         folder: Where everything is.
         recipe: The resolved recipe.
         data_folder: Where the data set is now, if it has moved since.
+        device: Where the model computes.
     """
 
     folder: RunFolder
     recipe: Recipe
     data_folder: str | Path | None = None
+    device: str = "cpu"
 
     @property
     def path(self) -> Path:
@@ -106,7 +117,7 @@ class Run:
     @cached_property
     def model(self) -> Recommender:
         """The trained model, in eval mode."""
-        model = _build_model(self.recipe, self.dataset, Observer())
+        model = _build_model(self.recipe, self.dataset, Observer()).to(_device(self.device))
         weights = self.folder.read_tensors(names.WEIGHTS)
         expected = {k: v.shape for k, v in model.state_dict().items()}
         if {k: v.shape for k, v in weights.items()} != expected:
@@ -131,6 +142,7 @@ def train(
     overrides: Iterable[str] = (),
     seed: int | None = None,
     out: str | Path | None = None,
+    device: str = "cpu",
     observer: Observer | None = None,
 ) -> Run:
     """Train a recipe on a data set, evaluate it once on test, and save everything in a run folder.
@@ -141,6 +153,7 @@ def train(
         overrides: ``"a.b=c"`` assignments, as for ``--set``.
         seed: Replaces the recipe's seed.
         out: The run folder, new or empty; by default ``runs/<dataset>/<model>-seed<seed>``, numbered if taken.
+        device: Where to train and rank: ``cpu``, ``cuda``, ``cuda:1``.
         observer: Is told what happens.
 
     Returns:
@@ -165,13 +178,23 @@ def train(
     resolved = resolved.fitted_to(data.num_items)
     if out is not None:
         RunFolder.check_free(Path(out))
-    parts = _prepare(resolved, data, observer)
+    parts = _prepare(resolved, data, observer, device)
     target = Path(out) if out is not None else _free_folder(data.name, resolved)
-    folder = RunFolder.create(target, lambda new: _write_inputs(new, resolved, data, parts.model))
-    return _train_and_save(Run(folder, resolved), data, parts, observer)
+    folder = RunFolder.create(
+        target,
+        lambda new: write_inputs(
+            new,
+            data,
+            parts.model,
+            recipe=resolved.to_toml(),
+            model_name=resolved.model.name,
+            seed=resolved.seed,
+        ),
+    )
+    return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
 
 
-def resume(run: str | Path, *, observer: Observer | None = None) -> Run:
+def resume(run: str | Path, *, device: str = "cpu", observer: Observer | None = None) -> Run:
     """Continue an interrupted run; its files end byte for byte as if it had never been interrupted.
 
     A complete run is returned as it is.
@@ -180,15 +203,15 @@ def resume(run: str | Path, *, observer: Observer | None = None) -> Run:
         ConfigError: it is no run folder, or its data set has changed.
     """
     observer = observer or Observer()
-    loaded = load_run(run)
+    loaded = load_run(run, device=device)
     if loaded.folder.is_complete:
         return loaded
     observer.phase("reading the data")
-    parts = _prepare(loaded.recipe, loaded.dataset, observer)
+    parts = _prepare(loaded.recipe, loaded.dataset, observer, device)
     return _train_and_save(loaded, loaded.dataset, parts, observer)
 
 
-def load_run(run: str | Path, *, dataset: str | Path | None = None) -> Run:
+def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str = "cpu") -> Run:
     """Return a run by its folder; ``dataset`` says where its data set is now, if it has moved.
 
     Raises:
@@ -204,6 +227,7 @@ def load_run(run: str | Path, *, dataset: str | Path | None = None) -> Run:
         folder,
         Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE)),
         dataset,
+        device,
     )
 
 
@@ -221,7 +245,7 @@ def evaluate(
     observer = observer or Observer()
     loaded = run if isinstance(run, Run) else load_run(run)
     observer.phase("loading the run")
-    evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation)
+    evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
     score = _score_function(loaded.model)
     observer.phase("ranking all items")
     return evaluator.evaluate(score, observer.progress)
@@ -246,20 +270,39 @@ def _build_model(recipe: Recipe, data: MultimodalDataset, observer: Observer) ->
         return model_class(graph, recipe.model)
 
 
-def _prepare(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> _Parts:
+def _device(name: str) -> torch.device:
+    """Return the device of a name, or say in one line why it cannot be used."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--device must be usable here (got {name!r}: {reason}); try cpu"
+        ) from None
+    return device
+
+
+def _prepare(
+    recipe: Recipe, data: MultimodalDataset, observer: Observer, device_name: str
+) -> _Parts:
     """Build everything that can refuse the recipe or the data, before a byte is written."""
+    for note in data.notes:
+        observer.note(note)
+    device = _device(device_name)
     begin = time.perf_counter()
-    model = _build_model(recipe, data, observer)
+    model = _build_model(recipe, data, observer).to(device)
     build_s = time.perf_counter() - begin
     sampler = PairwiseSampler(
-        torch.from_numpy(data.train.user),
-        torch.from_numpy(data.train.item),
+        torch.from_numpy(data.train.user).to(device),
+        torch.from_numpy(data.train.item).to(device),
         num_items=data.num_items,
         order=recipe.training.order,
         pool=recipe.training.negatives,
     )
-    validator = _validator(data, recipe.evaluation) if len(data.valid) else None
-    return _Parts(model, sampler, validator, _tester(data, recipe.evaluation), build_s)
+    validator = _validator(data, recipe.evaluation, device) if len(data.valid) else None
+    tester = _tester(data, recipe.evaluation, device)
+    return _Parts(model, sampler, validator, tester, build_s)
 
 
 def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:
@@ -292,60 +335,15 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
     test = tester.evaluate(_score_function(model), observer.progress)
     total_s = build_s + time.perf_counter() - begin
     timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
-    _write_outputs(run, model, data, result, test, timings)
-    checkpoints.clear()
-    return run
-
-
-def _write_inputs(
-    folder: RunFolder, recipe: Recipe, data: MultimodalDataset, model: Recommender
-) -> None:
-    (folder / names.RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
-    vocabulary = {"users": data.users.ids, "items": data.items.ids, "titles": data.titles}
-    folder.write_json(names.VOCABULARY, vocabulary)
-    folder.write_json(names.ENVIRONMENT, environment())
-    write_split(data, folder / names.SPLIT)
-    folder.write_json(
-        names.RUN,
-        {
-            "format_version": names.FORMAT_VERSION,
-            "mmgraph": __version__,
-            "model": recipe.model.name,
-            "dataset": data.name,
-            "seed": recipe.seed,
-            "dataset_hash": data.content_hash,
-            "split_hash": data.split_hash,
-            "notes": list(data.notes),
-            "num_parameters": sum(p.numel() for p in model.parameters()),
-            "complete": False,
-        },
-    )
-
-
-def _write_outputs(
-    run: Run,
-    model: Recommender,
-    data: MultimodalDataset,
-    result: FitResult,
-    test: EvaluationResult,
-    timings: Mapping[str, float],
-) -> None:
-    folder = run.folder
-    with torch.no_grad():
-        vectors = model.retrieval_embeddings()
-    if vectors is not None:
-        folder.write_tensors(names.EMBEDDINGS, vectors._asdict())
-    folder.write_tensors(names.WEIGHTS, model.state_dict())
     metrics = {
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "valid": result.valid,
         "test": test.mean,
     }
-    folder.write_json(names.METRICS, metrics)
-    write_per_user(test, folder / names.PER_USER, external_user_ids=data.users.ids)
-    folder.write_json(names.TIMINGS, timings)
-    folder.seal(folder.facts())
+    write_outputs(folder, data, model, metrics=metrics, test=test, timings=timings)
+    checkpoints.clear()
+    return run
 
 
 def _score_function(model: Recommender) -> ScoreFunction:
@@ -360,13 +358,16 @@ def _score_function(model: Recommender) -> ScoreFunction:
     return score
 
 
-def _validator(data: MultimodalDataset, config: EvaluationConfig) -> Evaluator:
+def _validator(
+    data: MultimodalDataset, config: EvaluationConfig, device: torch.device
+) -> Evaluator:
     return Evaluator.for_validation(
-        _pairs(data.train),
-        _pairs(data.valid),
+        (data.train.user, data.train.item),
+        (data.valid.user, data.valid.item),
         num_users=data.num_users,
         num_items=data.num_items,
         config=config,
+        device=device,
     )
 
 
@@ -374,19 +375,18 @@ def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
     return evaluator.evaluate(_score_function(model)).mean
 
 
-def _tester(data: MultimodalDataset, config: EvaluationConfig) -> Evaluator:
+def _tester(
+    data: MultimodalDataset, config: EvaluationConfig, device: torch.device | str
+) -> Evaluator:
     return Evaluator.for_test(
-        _pairs(data.train),
-        _pairs(data.valid),
-        _pairs(data.test),
+        (data.train.user, data.train.item),
+        (data.valid.user, data.valid.item),
+        (data.test.user, data.test.item),
         num_users=data.num_users,
         num_items=data.num_items,
         config=config,
+        device=device,
     )
-
-
-def _pairs(part: Interactions) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(part.user), torch.from_numpy(part.item)
 
 
 def _free_folder(dataset: str, recipe: Recipe) -> Path:

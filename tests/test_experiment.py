@@ -247,6 +247,42 @@ def test_planted_test_rows_cannot_be_seen(folder, tmp_path):
     assert first.metrics["test"] != second.metrics["test"]
 
 
+def test_a_device_that_is_not_there_is_refused_in_one_line(folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"--device must be usable here \(got 'cuda:99'"):
+        train("bpr_mf", folder, device="cuda:99", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("model", MODELS)
+def test_a_gpu_trains_to_the_same_numbers(model, folder, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    runs = [
+        train(model, folder, overrides=options(), device=device, out=tmp_path / device)
+        for device in ("cpu", "cuda")
+    ]
+    # Other random streams, other sums: the same level, not the same bits.
+    cpu, gpu = (run.metrics["test"]["recall@20"] for run in runs)
+    assert gpu == pytest.approx(cpu, abs=0.15)
+
+
+class Told(Observer):
+    """Remembers the notes."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_a_split_that_can_leak_time_is_pointed_out(folder, tmp_path):
+    told = Told()
+    train("bpr_mf", folder, overrides=options(), out=tmp_path / "run", observer=told)
+    assert any(note.startswith("Leakage") for note in told.notes)
+
+
 def test_without_validation_rows_every_epoch_is_run(folder, tmp_path):
     data = load_dataset(folder)
     nobody = type(data.valid)(data.valid.user[:0], data.valid.item[:0])

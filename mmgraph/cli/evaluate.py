@@ -30,6 +30,7 @@ def evaluate(
         bool,
         typer.Option("--mask-valid-at-test", help="Leave validation items out of the lists too."),
     ] = False,
+    device: Annotated[str, typer.Option(help="Where to rank: cpu, cuda, cuda:1.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -37,7 +38,7 @@ def evaluate(
     from mmgraph import experiment
     from mmgraph.cli.progress import observing
 
-    loaded = experiment.load_run(run, dataset=dataset)
+    loaded = experiment.load_run(run, dataset=dataset, device=device)
     recipe = loaded.recipe.evaluation
     config = evaluation_config(
         recipe, ks=k or recipe.ks, metrics=metric or recipe.metrics, mask=mask_valid_at_test

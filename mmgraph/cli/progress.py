@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mmgraph.cli.console import messages
+from mmgraph.cli.console import messages, say
 from mmgraph.config import Recipe
 from mmgraph.experiment import Observer
 from mmgraph.training import EpochReport
@@ -68,6 +68,10 @@ class RunObserver(Observer):
     def started(self, folder: Path) -> None:
         """Be told where the run is."""
         self.folder = folder
+
+    def note(self, text: str) -> None:
+        """Say what a reader of the results should know."""
+        say(f"Note: {text}")
 
 
 class PlainObserver(RunObserver):

@@ -58,6 +58,7 @@ def train(
         typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -78,11 +79,17 @@ def train(
                 _check_same(
                     resume, recipe, dataset=dataset, overrides=set_ or [], seed=seed, out=out
                 )
-                run = experiment.resume(resume, observer=observer)
+                run = experiment.resume(resume, device=device, observer=observer)
             else:
                 assert recipe is not None
                 run = experiment.train(
-                    recipe, dataset, overrides=set_ or [], seed=seed, out=out, observer=observer
+                    recipe,
+                    dataset,
+                    overrides=set_ or [],
+                    seed=seed,
+                    out=out,
+                    device=device,
+                    observer=observer,
                 )
     except KeyboardInterrupt:
         if observer is None or observer.folder is None:

@@ -2,7 +2,8 @@
 
 from mmgraph.export.epoch_log import EpochLog
 from mmgraph.export.machine import environment
-from mmgraph.export.recommend import Recommendation, recommend, to_table
+from mmgraph.export.recommendations import Recommendation, recommend, to_table
+from mmgraph.export.run_files import write_inputs, write_outputs
 from mmgraph.export.run_folder import RunFolder
 
 __all__ = [
@@ -12,4 +13,6 @@ __all__ = [
     "environment",
     "recommend",
     "to_table",
+    "write_inputs",
+    "write_outputs",
 ]
