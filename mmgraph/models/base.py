@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,7 +50,14 @@ class Stage:
 
 
 class ModelConfig(BaseModel):
-    """What all models have: a name, a width, and a named penalty on the rows of the batch."""
+    """What all models have: a name, a width, and a named penalty on the rows of the batch.
+
+    Attributes:
+        embedding_dim: Width of a vector.
+        reg_weight: Weight of the penalty; it means nothing without the next two.
+        reg_kind: See ``mmgraph.nn.l2_penalty``.
+        reg_rows: ``ego`` penalises the rows of the trainable tables (LightGCN), ``final`` those that score (LATTICE).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +65,7 @@ class ModelConfig(BaseModel):
     embedding_dim: int = Field(default=64, ge=1)
     reg_weight: float = Field(default=1e-4, ge=0)
     reg_kind: Penalty = "half_sq"
+    reg_rows: Literal["ego", "final"] = "ego"
 
 
 class Recommender(nn.Module):
@@ -130,18 +138,22 @@ class Recommender(nn.Module):
 
 
 def ranking_losses(
-    batch: Batch, final: Embeddings, penalised: Embeddings, *, kind: Penalty
+    batch: Batch, *, final: Embeddings, ego: Embeddings, config: ModelConfig
 ) -> dict[str, Tensor]:
-    """Return BPR on the final vectors and the penalty on the chosen ones, as ``{"bpr", "reg"}``.
+    """Return BPR on the final rows of a batch and the penalty on the rows the config names, as ``{"bpr", "reg"}``.
 
-    Which rows are penalised is a property of the model: LightGCN's are the layer-0 rows, LATTICE's the final ones.
+    Args:
+        batch: The triples.
+        final: The vectors that score.
+        ego: The trainable tables they come from.
+        config: Which rows are penalised (``reg_rows``), and how (``reg_kind``).
     """
     rows = user, positive, negative = _rows_of(final, batch)
-    if penalised is not final:
-        rows = _rows_of(penalised, batch)
+    if config.reg_rows == "ego":
+        rows = _rows_of(ego, batch)
     return {
         "bpr": bpr_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1)),
-        "reg": l2_penalty(rows, kind=kind),
+        "reg": l2_penalty(rows, kind=config.reg_kind),
     }
 
 

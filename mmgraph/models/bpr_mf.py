@@ -43,4 +43,4 @@ class BPRMF(Recommender):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr`` and ``reg``."""
         tables = self.encode()
-        return ranking_losses(batch, tables, tables, kind=self.config.reg_kind)
+        return ranking_losses(batch, final=tables, ego=tables, config=self.config)

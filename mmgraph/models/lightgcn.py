@@ -62,6 +62,6 @@ class LightGCN(Recommender):
         return Embeddings(*self.propagation(self.user_embedding, self.item_embedding))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` on the final rows and ``reg`` on the layer-0 rows."""
+        """Return ``bpr`` on the final rows and ``reg`` on the layer-0 rows, or where ``reg_rows`` says."""
         ego = Embeddings(self.user_embedding, self.item_embedding)
-        return ranking_losses(batch, self.encode(), ego, kind=self.config.reg_kind)
+        return ranking_losses(batch, final=self.encode(), ego=ego, config=self.config)

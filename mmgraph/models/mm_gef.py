@@ -69,6 +69,7 @@ class MMGEFConfig(ModelConfig):
     graph_norm: Literal["none", "row", "sym"] = "none"
     exclude_self: bool = False
     reg_weight: float = 1e-2
+    reg_rows: Literal["ego", "final"] = "final"
     init: Init = "xavier_uniform"
 
     @model_validator(mode="after")
@@ -169,13 +170,14 @@ class MMGEF(Recommender):
         return self._encode(self.item_graph())
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` and ``reg``, both on the final rows."""
+        """Return ``bpr`` and ``reg``, both on the final rows unless ``reg_rows`` says otherwise."""
         graph = self._epoch_graph
         if graph is None or self.config.rebuild == "every_batch":
             graph = self.item_graph()
         final = self._encode(graph)
         self._epoch_graph = graph._replace(content=graph.content.detach())
-        return ranking_losses(batch, final, final, kind=self.config.reg_kind)
+        ego = Embeddings(self.user_embedding, self.item_embedding)
+        return ranking_losses(batch, final=final, ego=ego, config=self.config)
 
     def _neighbours(self, fused: Tensor) -> Tensor:
         include_self = not self.config.exclude_self

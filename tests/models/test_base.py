@@ -56,14 +56,12 @@ def test_self_loops_of_the_operator_reach_the_matrix():
 def test_losses_by_hand():
     """One triple: scores 1 and 0 give ln(1 + e^-1); rows of squared length 1, 1, 4 give (1 + 1 + 4) / 2."""
     final = Embeddings(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+    zero = Embeddings(torch.zeros(1, 2), torch.zeros(2, 2))
     batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
-    terms = ranking_losses(batch, final, final, kind="half_sq")
-    assert terms["bpr"].item() == pytest.approx(0.3132617)
-    assert terms["reg"].item() == 3.0
-
-
-def test_the_penalty_can_be_on_other_rows_than_the_scores():
-    final = Embeddings(torch.ones(1, 2), torch.ones(2, 2))
-    ego = Embeddings(torch.zeros(1, 2), torch.zeros(2, 2))
-    batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
-    assert ranking_losses(batch, final, ego, kind="norm")["reg"].item() == 0.0
+    penalty = {}
+    for rows in ("final", "ego"):
+        config = ModelConfig(name="x", reg_rows=rows)
+        terms = ranking_losses(batch, final=final, ego=zero, config=config)
+        assert terms["bpr"].item() == pytest.approx(0.3132617)
+        penalty[rows] = terms["reg"].item()
+    assert penalty == {"final": 3.0, "ego": 0.0}

@@ -4,9 +4,8 @@ import torch
 
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.models.mm_gef import MMGEF, MMGEFConfig
-from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph
+from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import board_batch, disturb, losses
 
 TWO_ROW_LAYERS = {"attention": "global", "num_item_layers": 2, "graph_norm": "row"}
@@ -52,45 +51,28 @@ def test_without_features_it_says_so():
 
 
 def test_encode_equals_the_equations_written_out():
-    """Eqs. (1)-(7) in dense float64 numpy: cosine, top-k, counts, edge attention, propagation, sum."""
+    """Eqs. (1)-(7) in dense float64 numpy: features, content graph, counts, attention, message, sum."""
     data = checkerboard_dataset()
-    model = make(build_graph(data, GraphConfig(k=3)))
+    model = make(build_graph(data, GraphConfig(k=3))).eval()
     disturb(model)
-    p = {k: v.detach().numpy() for k, v in model.named_parameters()}
-    z = np.zeros((12, 4))
-    for m, (name, has) in enumerate({"text": np.ones(12), "image": np.arange(12) > 0}.items()):
-        x = data.features[name].x.astype(float)
-        norm = np.linalg.norm(x, axis=1, keepdims=True)
-        unit = np.divide(x, norm, out=np.zeros_like(x), where=norm > 0)
-        weight, bias = (p[f"fusion.encoders.{m}.linear.{part}"] for part in ("weight", "bias"))
-        z += has[:, None] * (unit @ weight.T + bias)
-    z /= np.where(np.arange(12) > 0, 2, 1)[:, None]
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    cosine = z @ z.T
-    e_m = np.zeros((12, 12))
-    for i in range(12):
-        best = np.lexsort((np.arange(12), -cosine[i]))[:3]
-        e_m[i, best] = cosine[i, best]
-    r = np.zeros((12, 12))
-    r[data.train.user, data.train.item] = 1
-    counts = r.T @ r
-    np.fill_diagonal(counts, 0)
-    e_c = counts / counts.max()
-    pair = np.stack([e_m, e_c], axis=-1)
-    logits = pair @ p["edge_fusion.weight"].T + p["edge_fusion.bias"]
-    beta = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    e_u = (beta * pair).sum(axis=-1) * ((e_m != 0) | (e_c != 0))
-    h = e_u @ p["item_embedding"]
-    h /= np.linalg.norm(h, axis=1, keepdims=True)
-    torch.manual_seed(0)
-    lightgcn = LightGCN(
-        checkerboard_graph(), LightGCNConfig(embedding_dim=4, num_layers=2)
-    ).double()
-    lightgcn.load_state_dict({k: v for k, v in model.state_dict().items() if k[4:] == "_embedding"})
-    base = lightgcn.encode()
-    user, item = model.eval().encode()
-    np.testing.assert_allclose(user.detach(), base.user.detach(), atol=1e-12)
-    np.testing.assert_allclose(item.detach(), base.item.detach().numpy() + h, atol=1e-6)
+    p = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    fused = oracles.mm_gef_projected_features(
+        [f.x for f in data.features.values()],
+        [f.present for f in data.features.values()],
+        weights=[p[f"fusion.encoders.{m}.linear.weight"].T for m in (0, 1)],
+        biases=[p[f"fusion.encoders.{m}.linear.bias"] for m in (0, 1)],
+    )
+    pairs = np.stack([data.train.user, data.train.item], axis=1)
+    item_graph = oracles.mm_gef_item_graph(
+        oracles.mm_gef_content_graph(fused, k=3),
+        oracles.mm_gef_cointeraction_graph(pairs, num_users=12, num_items=12),
+        weight=p["edge_fusion.weight"],
+        bias=p["edge_fusion.bias"],
+    )
+    tables = (p["user_embedding"], p["item_embedding"])
+    expected = oracles.mm_gef(*tables, pairs, item_graph=item_graph, num_layers=2)
+    for found, dense in zip(model.encode(), expected, strict=True):
+        np.testing.assert_allclose(found.detach(), dense, atol=1e-6)
 
 
 def test_content_graph_keeps_k_with_itself_at_one():
