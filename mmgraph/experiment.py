@@ -173,11 +173,11 @@ def train(
     """
     observer = observer or Observer()
     resolved = resolve_recipe(recipe, dataset, overrides=overrides, seed=seed)
+    if out is not None:
+        RunFolder.check_free(Path(out))
     observer.phase("reading the data")
     data = dataset if isinstance(dataset, MultimodalDataset) else _load(resolved)
     resolved = resolved.fitted_to(data.num_items)
-    if out is not None:
-        RunFolder.check_free(Path(out))
     parts = _prepare(resolved, data, observer, device)
     target = Path(out) if out is not None else _free_folder(data.name, resolved)
     folder = RunFolder.create(

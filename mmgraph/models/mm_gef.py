@@ -38,7 +38,7 @@ from mmgraph.nn.encoders import Init
 from mmgraph.nn.fusion import Attention
 
 _LOG = logging.getLogger(__name__)
-_MANY_EDGES = 50
+_MANY_EDGES = 500_000
 
 
 class MMGEFConfig(ModelConfig):
@@ -132,12 +132,11 @@ class MMGEF(Recommender):
         no_edges = (torch.empty(2, 0, dtype=torch.long), torch.empty(0))
         counts = graph[CO_ITEM] if config.use_cointeraction else None
         co = (counts.edge_index, counts.edge_weight) if counts is not None else no_edges
-        if co[1].numel() > _MANY_EDGES * self.num_items:
+        if co[1].numel() > max(_MANY_EDGES, 50 * self.num_items):
             _LOG.warning(
-                "the co-interaction graph has %d edges, over %d an item, and every step visits them; "
+                "the co-interaction graph has %d edges, over 50 an item, and every step visits them; "
                 "graph.co_item_top_k keeps the strongest of each item",
                 co[1].numel(),
-                _MANY_EDGES,
             )
         self.cointeraction = BufferList(co)
         # Chosen here in any case, so that a k that does not fit is refused before any training.
