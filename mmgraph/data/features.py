@@ -4,7 +4,6 @@ A missing row is a fact, kept in a mask; the zeros that stand in its place mean 
 memory-mapped and read in blocks, so that only the rows of items in the data set are ever copied.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from mmgraph.data.card import FeatureCard
 from mmgraph.data.tables import existing_file, read_ids
 from mmgraph.data.vocabulary import Vocabulary
 from mmgraph.errors import DataError
+from mmgraph.files import sha256_of
 
 _NPY_MAGIC = b"\x93NUMPY"
 # What a damaged header can make of numpy's parser of Python literals.
@@ -145,11 +145,9 @@ def read_features(
             f"(got none for {len(items)} items); check features.{name}.ids against the item ids "
             "or leave the modality out"
         )
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     provenance = {
         "file": card.file,
-        "sha256": sha256,
+        "sha256": sha256_of(path),
         "encoder": card.encoder,
         "dtype": matrix.dtype,
         "rows": str(matrix.rows),

@@ -11,7 +11,6 @@ with ``--strict``.
 """
 
 import argparse
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmgraph.errors import MissingDependency
+from mmgraph.files import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +138,6 @@ def cache_root(environ: Mapping[str, str], chosen: Path | None = None) -> Path:
     return Path.home() / ".cache" / "mmgraph"
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def requirements_text(sources: Sequence[Source] = SOURCES) -> str:
     """Return the lines for ``pip --require-hashes``, which refuses any other archive."""
     return "".join(f"{s.package}=={s.version} --hash=sha256:{s.sha256}\n" for s in sources)
@@ -151,7 +145,7 @@ def requirements_text(sources: Sequence[Source] = SOURCES) -> str:
 
 def write_manifest(folder: Path, wheels: Sequence[Path]) -> None:
     """Record the sha256 of each wheel, so that a damaged or exchanged one is noticed at reuse."""
-    record = {wheel.name: file_sha256(wheel) for wheel in sorted(wheels)}
+    record = {wheel.name: sha256_of(wheel) for wheel in sorted(wheels)}
     (folder / MANIFEST).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -176,7 +170,7 @@ def cached_wheels(folder: Path, sources: Sequence[Source] = SOURCES) -> list[Pat
         wheel = folder / names[0] if names else None
         if wheel is None or not wheel.is_file():
             raise MissingDependency(f"{folder}: no wheel of {source.package} {source.version}")
-        if file_sha256(wheel) != record[wheel.name]:
+        if sha256_of(wheel) != record[wheel.name]:
             raise MissingDependency(f"{wheel}: sha256 differs from the one recorded in {MANIFEST}")
         found.append(wheel)
     return found
