@@ -85,20 +85,17 @@ class Recipe(BaseModel):
             model_class = get_model(str(table["name"]))
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
-        graph = _validated(GraphConfig, values.get("graph", {}), origin=origin, key="graph")
+        graph = parse_config(GraphConfig, values.get("graph", {}), origin=origin, prefix=("graph",))
         if "k" in model_class.Config.model_fields:
             _check_follows(origin, "model.k", table.get("k", graph.k), "graph.k", graph.k)
             table = {**table, "k": graph.k}
-        model = _validated(model_class.Config, dict(table), origin=origin, key="model")
+        model = parse_config(model_class.Config, dict(table), origin=origin, prefix=("model",))
         edges = model_class.edges_for(model)
         chosen = graph.edges if "edges" in graph.model_fields_set else edges
         _check_follows(origin, "graph.edges", sorted(chosen), "what the model needs", sorted(edges))
         graph = graph.model_copy(update={"edges": edges})
         values |= {"model": model, "graph": graph}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise _config_error(origin, error, cls) from None
+        return parse_config(cls, values, origin=origin)
 
     def fitted_to(self, num_items: int) -> "Recipe":
         """Leave out default list lengths that a small catalogue cannot fill; lengths the user chose stay."""
@@ -110,15 +107,36 @@ class Recipe(BaseModel):
         if "select_by" not in chosen.model_fields_set:
             select_by = f"recall@{max(ks)}"
         values = {**chosen.model_dump(), "ks": ks, "select_by": select_by}
-        try:
-            evaluation = EvaluationConfig.model_validate(values)
-        except ValidationError as error:
-            raise _config_error("recipe", error, EvaluationConfig, prefix=("evaluation",)) from None
+        evaluation = parse_config(EvaluationConfig, values, origin="recipe", prefix=("evaluation",))
         return self.model_copy(update={"evaluation": evaluation})
 
     def to_toml(self) -> str:
         """Return the resolved recipe as TOML that ``read_recipe`` reads back to an equal recipe."""
         return _toml(_without_derived(self.model_dump(mode="json", exclude_none=True)))
+
+
+def parse_config(
+    model: type[Config], values: Any, *, origin: str, prefix: tuple[str, ...] = ()
+) -> Config:
+    """Return plain values as one of the configs.
+
+    Args:
+        model: Class of the config.
+        values: Its keys and values.
+        origin: Where they come from, for the message.
+        prefix: Tables that lead to them.
+
+    Raises:
+        ConfigError: a key is unknown or a value breaks a rule; the message names its path.
+
+    Example:
+        >>> parse_config(GraphConfig, {"k": 3}, origin="--set").k
+        3
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _config_error(origin, error, model, prefix=prefix) from None
 
 
 def resolve_recipe(
@@ -254,13 +272,6 @@ def _check_follows(origin: str, key: str, value: Any, leader: str, expected: Any
         raise ConfigError(
             f"{origin}: {key} follows {leader} (got {value}, which is {expected}); remove {key}"
         )
-
-
-def _validated(model: type[Config], values: Any, *, origin: str, key: str) -> Config:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise _config_error(origin, error, model, prefix=(key,)) from None
 
 
 def _config_error(

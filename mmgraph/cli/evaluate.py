@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mmgraph.cli.console import JsonFlag, print_json, print_table, results
-from mmgraph.errors import ConfigError, explain_validation
 
 if TYPE_CHECKING:
     from mmgraph.evaluation import EvaluationConfig
@@ -80,8 +79,7 @@ def evaluation_config(
     Raises:
         ConfigError: a metric is unknown, or a length or name is wrong or repeated.
     """
-    from pydantic import ValidationError
-
+    from mmgraph.config import parse_config
     from mmgraph.evaluation import EvaluationConfig
 
     values = {
@@ -91,13 +89,7 @@ def evaluation_config(
         "mask_valid_at_test": mask or recipe.mask_valid_at_test,
         "select_by": f"{metrics[0]}@{ks[0]}",
     }
-    try:
-        return EvaluationConfig.model_validate(values)
-    except ValidationError as error:
-        complaints: list[Any] = list(error.errors(include_url=False))
-        raise ConfigError(
-            f"evaluate: {explain_validation(complaints, lambda table: EvaluationConfig.model_fields)}"
-        ) from None
+    return parse_config(EvaluationConfig, values, origin="evaluate")
 
 
 def largest_difference(found: Mapping[str, float], stored: Mapping[str, float]) -> float | None:

@@ -17,7 +17,6 @@ from mmgraph.cli.console import (
     print_table,
     results,
 )
-from mmgraph.errors import ConfigError, explain_validation
 
 if TYPE_CHECKING:
     from mmgraph.graph import GraphConfig
@@ -99,19 +98,11 @@ def graph_config(assignments: Sequence[str]) -> "GraphConfig":
         >>> graph_config(["graph.k=20", "metric=l2"]).k
         20
     """
-    from pydantic import ValidationError
-
-    from mmgraph.config import apply_overrides
+    from mmgraph.config import apply_overrides, parse_config
     from mmgraph.graph import GraphConfig
 
     values = apply_overrides({}, [text.strip().removeprefix("graph.") for text in assignments])
-    try:
-        return GraphConfig.model_validate(values)
-    except ValidationError as error:
-        complaints: list[Any] = list(error.errors(include_url=False))
-        raise ConfigError(
-            f"--set: {explain_validation(complaints, lambda table: GraphConfig.model_fields)}"
-        ) from None
+    return parse_config(GraphConfig, values, origin="--set")
 
 
 def print_graph(console: Console, facts: Mapping[str, Any], *, title: str) -> None:
