@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from mmgraph.data import MultimodalDataset, SplitConfig
+from mmgraph.data.card import CARD_NAME
 from mmgraph.errors import ConfigError, explain_validation, nearest
 from mmgraph.evaluation import EvaluationConfig
 from mmgraph.graph import GraphConfig
@@ -58,7 +59,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(default=2026, ge=0)
+    seed: int = Field(default=2026, ge=0, lt=2**63)
     data: DataConfig = DataConfig()
     graph: GraphConfig = GraphConfig()
     model: SerializeAsAny[ModelConfig]
@@ -159,15 +160,16 @@ def resolve_recipe(
     values = apply_overrides(values, overrides)
     if seed is not None:
         values["seed"] = seed
+    data = values.get("data", {})
+    if not isinstance(data, Mapping):
+        raise ConfigError(
+            f"{origin}: data must be a table (got {data!r}); write [data] dataset = ..."
+        )
     if isinstance(dataset, MultimodalDataset):
-        chosen: dict[str, Any] = {
-            "dataset": dataset.source,
-            "modalities": list(dataset.modalities),
-            "split": dataset.split_config.model_dump(mode="json"),
-        }
-        values["data"] = {**values.get("data", {}), **chosen}
-    elif dataset is not None:
-        values["data"] = {**values.get("data", {}), "dataset": _portable(dataset)}
+        values["data"] = _as_loaded(data, dataset, origin)
+    elif dataset is not None or "dataset" in data:
+        name = data["dataset"] if dataset is None else dataset
+        values["data"] = {**data, "dataset": _portable(name)}
     return Recipe.build(values, origin=origin)
 
 
@@ -230,9 +232,31 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
     return result
 
 
+def _as_loaded(data: Mapping[str, Any], dataset: MultimodalDataset, origin: str) -> dict[str, Any]:
+    """Describe a loaded data set; a recipe that wants other modalities or another split is refused."""
+    loaded: dict[str, Any] = {
+        "dataset": dataset.source,
+        "modalities": list(dataset.modalities),
+        "split": dataset.split_config.model_dump(mode="json"),
+    }
+    for key in ("modalities", "split"):
+        wanted = data.get(key)
+        if isinstance(wanted, Mapping):
+            same = all(loaded[key].get(name) == value for name, value in wanted.items())
+        else:
+            same = wanted is None or list(wanted) == loaded[key]
+        if not same:
+            raise ConfigError(
+                f"{origin}: data.{key} must be that of the loaded data set (got {wanted}, loaded "
+                f"{loaded[key]}); load it with load_dataset(..., {key}=...)"
+            )
+    return {**data, **loaded}
+
+
 def _portable(dataset: str | Path) -> str:
     """Return folders as absolute paths, so that a run is found again from elsewhere; names stay names."""
-    return str(Path(dataset).resolve()) if Path(dataset).is_dir() else str(dataset)
+    is_folder = (Path(dataset) / CARD_NAME).is_file()
+    return str(Path(dataset).resolve()) if is_folder else str(dataset)
 
 
 def _copy_tables(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,7 +320,7 @@ def _known_keys(model: type[BaseModel], skip: int, table: tuple[str, ...]) -> li
 def _toml(values: Mapping[str, Any], path: str = "") -> str:
     """Write tables of scalars and lists: JSON's notation for those is also TOML's."""
     scalars = {k: v for k, v in values.items() if not isinstance(v, dict)}
-    lines = [f"{_toml_key(k)} = {json.dumps(v)}" for k, v in scalars.items()]
+    lines = [f"{_toml_key(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in scalars.items()]
     text = "".join(f"{line}\n" for line in lines)
     for key, table in values.items():
         if isinstance(table, dict) and table:
@@ -306,4 +330,8 @@ def _toml(values: Mapping[str, Any], path: str = "") -> str:
 
 
 def _toml_key(key: str) -> str:
-    return key if key.isascii() and key.replace("_", "").isalnum() else json.dumps(key)
+    return (
+        key
+        if key.isascii() and key.replace("_", "").isalnum()
+        else json.dumps(key, ensure_ascii=False)
+    )

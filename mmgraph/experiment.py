@@ -13,7 +13,6 @@ from mmgraph.config import Recipe, read_recipe, resolve_recipe
 from mmgraph.data import MultimodalDataset, load_dataset
 from mmgraph.errors import ConfigError
 from mmgraph.evaluation import EvaluationConfig, EvaluationResult, Evaluator
-from mmgraph.evaluation.ranking import ScoreFunction
 from mmgraph.export import (
     EpochLog,
     Recommendation,
@@ -25,7 +24,7 @@ from mmgraph.export import (
 from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models import get_model
-from mmgraph.models.base import Recommender
+from mmgraph.models.base import Recommender, score_function
 from mmgraph.training import CheckpointStore, EpochReport, PairwiseSampler, fit
 
 
@@ -131,7 +130,7 @@ class Run:
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
         """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
         has_vectors = (self.folder / names.EMBEDDINGS).is_file()
-        score = None if has_vectors else _score_function(self.model)
+        score = None if has_vectors else score_function(self.model)
         return recommend(self.folder, users, k=k, score=score)
 
 
@@ -189,26 +188,40 @@ def train(
             recipe=resolved.to_toml(),
             model_name=resolved.model.name,
             seed=resolved.seed,
+            device=device,
         ),
     )
     return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
 
 
-def resume(run: str | Path, *, device: str = "cpu", observer: Observer | None = None) -> Run:
-    """Continue an interrupted run; its files end byte for byte as if it had never been interrupted.
+def resume(
+    run: str | Path, *, dataset: str | Path | None = None, observer: Observer | None = None
+) -> Run:
+    """Continue an interrupted run, on its device and with its number of threads.
 
-    A complete run is returned as it is.
+    On a CPU its files end byte for byte as if it had never been interrupted. A complete run is returned as it is.
+
+    Args:
+        run: The run folder.
+        dataset: Where the data set is now, if it has moved.
+        observer: Is told what happens.
 
     Raises:
         ConfigError: it is no run folder, or its data set has changed.
     """
     observer = observer or Observer()
-    loaded = load_run(run, device=device)
+    device = str(RunFolder.open(run).facts().get("device", "cpu"))
+    loaded = load_run(run, dataset=dataset, device=device)
     if loaded.folder.is_complete:
         return loaded
-    observer.phase("reading the data")
-    parts = _prepare(loaded.recipe, loaded.dataset, observer, device)
-    return _train_and_save(loaded, loaded.dataset, parts, observer)
+    before = torch.get_num_threads()
+    torch.set_num_threads(loaded.folder.read_json(names.ENVIRONMENT).get("threads") or before)
+    try:
+        observer.phase("reading the data")
+        parts = _prepare(loaded.recipe, loaded.dataset, observer, device)
+        return _train_and_save(loaded, loaded.dataset, parts, observer)
+    finally:
+        torch.set_num_threads(before)
 
 
 def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str = "cpu") -> Run:
@@ -246,7 +259,7 @@ def evaluate(
     loaded = run if isinstance(run, Run) else load_run(run)
     observer.phase("loading the run")
     evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
-    score = _score_function(loaded.model)
+    score = score_function(loaded.model)
     observer.phase("ranking all items")
     return evaluator.evaluate(score, observer.progress)
 
@@ -332,7 +345,7 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
         )
     observer.phase("ranking the test part")
     # The one place where the test part is opened, after the last decision has been made.
-    test = tester.evaluate(_score_function(model), observer.progress)
+    test = tester.evaluate(score_function(model), observer.progress)
     total_s = build_s + time.perf_counter() - begin
     timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
     metrics = {
@@ -344,18 +357,6 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
     write_outputs(folder, data, model, metrics=metrics, test=test, timings=timings)
     checkpoints.clear()
     return run
-
-
-def _score_function(model: Recommender) -> ScoreFunction:
-    """Return scores for users from one encoding; the model must not change while it is used."""
-    with torch.no_grad():
-        embeddings = model.eval().encode()
-
-    def score(users: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return model.score(users, embeddings)
-
-    return score
 
 
 def _validator(
@@ -372,7 +373,7 @@ def _validator(
 
 
 def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
-    return evaluator.evaluate(_score_function(model)).mean
+    return evaluator.evaluate(score_function(model)).mean
 
 
 def _tester(

@@ -27,6 +27,7 @@ def new_file(target: Path) -> Iterator[Path]:
         yield partial
         flush(partial)
         partial.replace(target)
+        flush(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -42,8 +43,8 @@ def write_file(target: Path, content: bytes) -> None:
 def new_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder beside the target to fill; flush it and put it in the target's place at the end.
 
-    A folder that is already there is replaced in one step; whether it may be is the caller's to check. If the block
-    fails, it stays as it was.
+    A folder that is already there is put aside, replaced, and removed; whether it may be is the caller's to check. If
+    the block fails, it stays as it was, and if the process dies between the two renames, the next call finds it aside.
 
     Example:
         >>> import tempfile
@@ -53,7 +54,10 @@ def new_folder(target: Path) -> Iterator[Path]:
         >>> [path.name for path in target.iterdir()]
         ['a.txt']
     """
+    target = Path(os.path.abspath(target))
     partial, old = _partial(target), target.with_name(f".{target.name}.old")
+    if old.exists() and not target.exists():
+        old.rename(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:

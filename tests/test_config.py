@@ -11,6 +11,7 @@ from mmgraph.config import (
 )
 from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS
+from mmgraph.testing import checkerboard_dataset
 
 
 def test_a_resolved_recipe_reads_back_as_itself():
@@ -23,7 +24,7 @@ def test_a_resolved_recipe_reads_back_as_itself():
         },
         "model": {"name": "mm_gef", "num_layers": 3, "attention": "global"},
         "graph": {"k": 7},
-        "published": {"recall@20": 0.1, "source": 'a "quoted" table'},
+        "published": {"recall@20": 0.1, "source": 'a "quoted" table \U0001f4c4 é'},
     }
     recipe = Recipe.build(values)
     assert Recipe.build(tomllib.loads(recipe.to_toml())) == recipe
@@ -123,6 +124,43 @@ def test_list_lengths_fit_small_catalogues_unless_chosen():
 
 def test_a_folder_is_remembered_by_its_absolute_path(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "dataset.toml").touch()
+    (tmp_path / "movielens-small").mkdir()  # such as the runs on it; no data set
     monkeypatch.chdir(tmp_path)
     assert resolve_recipe("bpr_mf", "mine").data.dataset == str(tmp_path / "mine")
     assert resolve_recipe("bpr_mf", "movielens-small").data.dataset == "movielens-small"
+
+
+def test_a_folder_named_in_a_recipe_is_remembered_too(tmp_path, monkeypatch):
+    (tmp_path / "dataset.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    recipe = resolve_recipe("bpr_mf", overrides=["data.dataset=."])
+    assert recipe.data.dataset == str(tmp_path)
+
+
+def test_a_loaded_data_set_is_not_changed_by_a_recipe():
+    board = checkerboard_dataset()
+    resolve_recipe("mm_gef", board, overrides=["data.modalities=['text', 'image']"])
+    with pytest.raises(ConfigError, match=r"data.modalities must be that of the loaded data set"):
+        resolve_recipe("mm_gef", board, overrides=["data.modalities=['text']"])
+    with pytest.raises(ConfigError, match=r"data.split must be that of the loaded data set"):
+        resolve_recipe("gowalla/lightgcn", board)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "training.learning_rate=inf",
+        "training.checkpoint_seconds=inf",
+        "model.reg_weight=nan",
+        "seed=9223372036854775808",
+    ],
+)
+def test_numbers_that_cannot_be_stored_or_used_are_refused(override):
+    with pytest.raises(ConfigError, match=override.split("=")[0]):
+        resolve_recipe("lightgcn", overrides=[override])
+
+
+def test_data_must_be_a_table():
+    with pytest.raises(ConfigError, match="data must be a table"):
+        resolve_recipe({"model": {"name": "bpr_mf"}, "data": "movielens-small"}, "movielens-small")

@@ -199,6 +199,36 @@ def test_a_data_set_that_moved_is_found_when_named(folder, tmp_path):
     assert evaluate(moved).mean == run.metrics["test"]
 
 
+def test_a_run_whose_data_set_moved_can_be_resumed(folder, tmp_path):
+    more = options("training.checkpoint_seconds=0", "training.max_epochs=4")
+    straight = train("lightgcn", folder, overrides=more, out=tmp_path / "straight")
+    shutil.copytree(folder, tmp_path / "old")
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            "lightgcn", tmp_path / "old", overrides=more, out=tmp_path / "run", observer=Refuses(2)
+        )
+    (tmp_path / "old").rename(tmp_path / "new")
+    resumed = resume(tmp_path / "run", dataset=tmp_path / "new")
+    assert hashes(resumed.path) == hashes(straight.path)
+
+
+def test_a_resumed_run_keeps_its_threads(folder, tmp_path):
+    before = torch.get_num_threads()
+    with pytest.raises(KeyboardInterrupt):
+        train("bpr_mf", folder, overrides=options(), out=tmp_path / "run", observer=Refuses(1))
+    facts = json.loads((tmp_path / "run" / "environment.json").read_text())
+    (tmp_path / "run" / "environment.json").write_text(json.dumps({**facts, "threads": before + 1}))
+    seen = []
+
+    class Watches(Observer):
+        def epoch(self, report, recipe):
+            seen.append(torch.get_num_threads())
+
+    resume(tmp_path / "run", observer=Watches())
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
+
+
 @pytest.mark.parametrize(
     ("recipe", "data", "more", "error", "message"),
     [

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,25 @@ def test_parents_are_made(tmp_path):
 def test_sha256(tmp_path):
     write_file(tmp_path / "a", b"abc")
     assert sha256_of(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_a_folder_put_aside_by_a_killed_process_comes_back(tmp_path):
+    with new_folder(tmp_path / "set") as folder:
+        (folder / "old").touch()
+    (tmp_path / "set").rename(tmp_path / ".set.old")  # killed between the two renames
+
+    def fail():
+        with new_folder(tmp_path / "set"):
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert listing(tmp_path / "set") == ["old"]
+
+
+def test_the_present_folder_can_be_filled(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with new_folder(Path()) as folder:
+        (folder / "a").touch()
+    assert listing(tmp_path / "here") == ["a"]

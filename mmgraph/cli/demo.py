@@ -36,13 +36,9 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: mmgraph demo --out runs/demo --max-epochs 20"
 
 DATASET = "movielens-small"
-MODELS = ("lightgcn", "mm_gef")
+RECIPES = {"lightgcn": "movielens-small/lightgcn", "mm_gef": "movielens-small/mm_gef"}
+MODELS = tuple(RECIPES)
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-
-# Used where no recipe is shipped. The models' own defaults learn too slowly for patience to be fair here: LightGCN
-# stops on an early plateau. And with all two million co-interaction edges MM-GEF would take many minutes.
-_FAST = ("training.learning_rate=0.005", "training.patience=25")
-_WITHOUT_RECIPE = {"lightgcn": _FAST, "mm_gef": (*_FAST, "graph.co_item_top_k=50")}
 
 _FACTS, _PICTURE, _MADE_BY = "demo.json", "comparison.png", "mmgraph demo"
 _MADE = ("graph", *MODELS, _PICTURE, _FACTS)
@@ -94,17 +90,12 @@ def _run(
     out: Path, *, console: "Console", overrides: Sequence[str], seed: int | None
 ) -> dict[str, Any]:
     from mmgraph.cli.progress import observing
-    from mmgraph.config import resolve_recipe, shipped_recipes
+    from mmgraph.config import resolve_recipe
     from mmgraph.data import load_dataset
     from mmgraph.experiment import train
 
-    shipped = shipped_recipes()
-    plans: dict[str, tuple[str, list[str]]] = {}
-    for name in MODELS:
-        known = f"{DATASET}/{name}" in shipped
-        settings = [*(() if known else _WITHOUT_RECIPE[name]), *overrides]
-        plans[name] = (f"{DATASET}/{name}" if known else name, settings)
-        resolve_recipe(plans[name][0], DATASET, overrides=settings, seed=seed)
+    for recipe in RECIPES.values():
+        resolve_recipe(recipe, DATASET, overrides=overrides, seed=seed)
     dataset = load_dataset(DATASET)
     prepare(out)
     say(
@@ -115,11 +106,11 @@ def _run(
     graph_facts = _build_graph(dataset, out / "graph")
     print_graph(console, graph_facts, title="The graph")
     runs: dict[str, Run] = {}
-    for place, (name, (recipe, settings)) in enumerate(plans.items(), start=3):
+    for place, (name, recipe) in enumerate(RECIPES.items(), start=3):
         say(f"{place}. {name}: training, stopped by validation")
         with observing() as observer:
             runs[name] = train(
-                recipe, dataset, overrides=settings, seed=seed, out=out / name, observer=observer
+                recipe, dataset, overrides=overrides, seed=seed, out=out / name, observer=observer
             )
     rows = [_figures(run) for run in runs.values()]
     print_comparison(console, rows)

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mmgraph.cli.console import messages, say
+from mmgraph.cli.console import messages
 from mmgraph.config import Recipe
 from mmgraph.experiment import Observer
 from mmgraph.training import EpochReport
@@ -69,10 +69,6 @@ class RunObserver(Observer):
         """Be told where the run is."""
         self.folder = folder
 
-    def note(self, text: str) -> None:
-        """Say what a reader of the results should know."""
-        say(f"Note: {text}")
-
 
 class PlainObserver(RunObserver):
     """Plain lines: every phase, and at most one epoch every two seconds, the last one always."""
@@ -88,6 +84,10 @@ class PlainObserver(RunObserver):
         """Show what begins."""
         self.finish()
         self._print(text)
+
+    def note(self, text: str) -> None:
+        """Show what a reader of the results should know."""
+        self._print(f"Note: {text}")
 
     def epoch(self, report: EpochReport, recipe: Recipe) -> None:
         """Show an epoch, or keep it until it is due."""
@@ -138,6 +138,10 @@ class TerminalObserver(RunObserver):
         """End the line before and begin one."""
         self.finish()
         self.task = self.bars.add_task(escape(text), total=None, note="", bar=False)
+
+    def note(self, text: str) -> None:
+        """Show what a reader of the results should know, above the bars."""
+        self.bars.console.print(f"Note: {text}", markup=False)
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar."""

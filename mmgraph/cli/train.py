@@ -76,10 +76,8 @@ def train(
     try:
         with observing(quiet=quiet) as observer:
             if resume is not None:
-                _check_same(
-                    resume, recipe, dataset=dataset, overrides=set_ or [], seed=seed, out=out
-                )
-                run = experiment.resume(resume, device=device, observer=observer)
+                _check_same(resume, recipe, overrides=set_ or [], seed=seed, out=out)
+                run = experiment.resume(resume, dataset=dataset, observer=observer)
             else:
                 assert recipe is not None
                 run = experiment.train(
@@ -96,10 +94,7 @@ def train(
             raise
         _say_how_to_resume(observer.folder)
         raise typer.Exit(INTERRUPTED) from None
-    if json:
-        print_json(run.summary)
-    else:
-        print_run(results(), run)
+    print_json(run.summary) if json else print_run(results(), run)
 
 
 def _say_how_to_resume(folder: Path) -> None:
@@ -107,16 +102,16 @@ def _say_how_to_resume(folder: Path) -> None:
 
 
 def _set_threads(threads: int | None, resume: Path | None) -> None:
-    """Use the threads asked for, or those an interrupted run began with: with others its last bits may differ."""
+    """Use the threads asked for; a resumed run keeps its own, since with others its last bits may differ."""
     import torch
 
-    from mmgraph.export import RunFolder
-
-    if threads is None and resume is not None:
-        found = RunFolder.open(resume).read_json("environment.json").get("threads")
-        threads = found if isinstance(found, int) and found > 0 else None
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if threads is None:
+        return
+    if resume is not None:
+        raise ConfigError(
+            f"--resume goes on with the threads the run began with (got --threads {threads}); leave it out"
+        )
+    torch.set_num_threads(threads)
 
 
 def print_run(console: Console, run: "Run") -> None:
@@ -157,7 +152,6 @@ def _check_same(
     resume: Path,
     recipe: str | None,
     *,
-    dataset: str | None,
     overrides: Sequence[str],
     seed: int | None,
     out: Path | None,
@@ -173,12 +167,12 @@ def _check_same(
     if out is not None and out.resolve() != resume.resolve():
         raise ConfigError(f"--resume writes into {resume} (got --out {out}); leave --out out")
     stored = load_run(resume).recipe
-    asked = resolve_recipe(recipe or stored, dataset, overrides=overrides, seed=seed)
+    asked = resolve_recipe(recipe or stored, overrides=overrides, seed=seed)
     begun = _flatten(stored.model_dump(mode="json"))
     differing = _flatten(asked.model_dump(mode="json", exclude_unset=True))
     # The model first: with another one, keys that follow it differ too.
     for key, value in sorted(differing.items(), key=lambda entry: entry[0] != "model.name"):
-        if not key.startswith("published.") and value != begun.get(key):
+        if not key.startswith(("published.", "data.")) and value != begun.get(key):
             raise ConfigError(
                 f"--resume goes on with {resume} as it was begun: {key} is {begun.get(key)!r} there "
                 f"(got {value!r}); leave it out, or start a new run"

@@ -30,7 +30,7 @@ class EpochLog:
         if eval_s is not None:
             self.eval_s.append(eval_s)
 
-    def timings(self) -> dict[str, float]:
-        """Return the median seconds of an epoch and of a validation, for the epochs of this process."""
+    def timings(self) -> dict[str, float | None]:
+        """Return the median seconds of an epoch and of a validation of this process, None where there was none."""
         found = {"epoch_s_median": self.epoch_s, "eval_s_median": self.eval_s}
-        return {name: statistics.median(values) for name, values in found.items() if values}
+        return {name: statistics.median(s) if s else None for name, s in found.items()}

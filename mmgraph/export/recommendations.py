@@ -16,6 +16,8 @@ from mmgraph.export.run_folder import EMBEDDINGS, SPLIT, VOCABULARY, RunFolder
 
 Score = Callable[[Tensor], Tensor]
 
+_BLOCK = 1024
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -58,7 +60,7 @@ def recommend(
             f"k must be between 1 and num_items (got {k} with {len(item_ids)} items); change -k"
         )
     wanted = [users] if isinstance(users, str) else list(users)
-    rows = torch.tensor([user_ids.index(user) for user in wanted])
+    rows = torch.tensor([user_ids.index(user) for user in wanted], dtype=torch.long)
     score = score or _inner_product(folder)
     history = {
         part: _pairs(folder, part, user_ids, item_ids) for part in ("train", "valid", "test")
@@ -67,8 +69,14 @@ def recommend(
     known = torch.cat([history["train"], history["valid"]], dim=1)
     seen = index(*known, name="history")
     test = index(*history["test"], name="test part")
-    top = rank_items(score, rows, k=k, num_items=len(item_ids), seen=seen)
-    values = score(rows).gather(1, top.clamp(min=0))
+    block = max(1, min(_BLOCK, len(rows)))
+    top = rank_items(score, rows, k=k, num_items=len(item_ids), seen=seen, block_size=block)
+    values = torch.cat(
+        [
+            score(part).gather(1, of.clamp(min=0))
+            for part, of in zip(rows.split(block), top.split(block), strict=True)
+        ]
+    )
     held_out = test.contains(rows[:, None], top)
     return [
         Recommendation(

@@ -22,6 +22,7 @@ def write_inputs(
     recipe: str,
     model_name: str,
     seed: int,
+    device: str,
 ) -> None:
     """Write what a run is made of: recipe, vocabulary, split, environment, hashes."""
     folder.write_bytes(names.RECIPE, recipe.encode())
@@ -35,6 +36,7 @@ def write_inputs(
         "model": model_name,
         "dataset": data.name,
         "seed": seed,
+        "device": device,
         "dataset_hash": data.content_hash,
         "split_hash": data.split_hash,
         "notes": list(data.notes),
@@ -51,7 +53,7 @@ def write_outputs(
     *,
     metrics: Mapping[str, Any],
     test: EvaluationResult,
-    timings: Mapping[str, float],
+    timings: Mapping[str, float | None],
 ) -> None:
     """Write what a run has come to - weights, vectors, metrics, seconds - and mark it as complete."""
     with torch.no_grad():

@@ -71,8 +71,13 @@ class RunFolder:
         """
         path = Path(path)
         cls.check_free(path)
-        with new_folder(path) as fresh:
-            fill(cls(fresh))
+        try:
+            with new_folder(path) as fresh:
+                fill(cls(fresh))
+        except OSError as error:
+            raise ConfigError(
+                f"{path}: cannot be written ({error}); choose another --out"
+            ) from None
         return cls(path)
 
     @classmethod

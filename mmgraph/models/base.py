@@ -1,6 +1,6 @@
 """What every recommender promises to the trainer, the evaluator and the exporter."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -59,7 +59,7 @@ class ModelConfig(BaseModel):
         reg_rows: ``ego`` penalises the rows of the trainable tables (LightGCN), ``final`` those that score (LATTICE).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     embedding_dim: int = Field(default=64, ge=1)
@@ -135,6 +135,22 @@ class Recommender(nn.Module):
 
     def after_step(self) -> None:
         """Be told that the optimiser has stepped: the place for projections."""
+
+
+def score_function(model: Recommender) -> Callable[[Tensor], Tensor]:
+    """Return scores for users from one encoding in eval mode; the model must not change while it is used.
+
+    Shapes:
+        the function takes (n,) int64 users and returns (n, num_items).
+    """
+    with torch.no_grad():
+        embeddings = model.eval().encode()
+
+    def score(users: Tensor) -> Tensor:
+        with torch.no_grad():
+            return model.score(users, embeddings)
+
+    return score
 
 
 def ranking_losses(

@@ -78,7 +78,12 @@ def choose_backend(device: str, name: str | None = None) -> str:
     """
     name = name or os.environ.get(BACKEND_VARIABLE) or None
     if name is None:
-        return next(found for found, why in available_backends(device).items() if why is None)
+        # One after the other: a package that is not needed is not imported either.
+        return next(
+            found
+            for found, module in _BACKENDS.items()
+            if import_module(module).why_not(device) is None
+        )
     if name not in _BACKENDS:
         raise ConfigError(
             f"the sparse backend must be a known one (got {name!r}){nearest(name, _BACKENDS)}"

@@ -34,10 +34,11 @@ class TrainingConfig(BaseModel):
         eval_every: Epochs between validations; the last epoch is always validated.
         order: See ``PairwiseSampler``.
         negatives: Pool of the negatives; see ``PairwiseSampler``.
-        checkpoint_seconds: At most this much work is lost by a crash; 0 saves after every epoch.
+        checkpoint_seconds: A checkpoint follows the first epoch to end this long after the last one; 0 saves after
+            every epoch.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_epochs: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=2048, ge=1)

@@ -65,7 +65,7 @@ class PairwiseSampler:
             full = int(degree.argmax())
             raise FitError(
                 f"every user needs an item they have not interacted with (user index {full} has all "
-                f"{self.pool.numel()} items); remove that user or set training.negatives to 'all_items'"
+                f"{self.pool.numel()} items of the pool); remove that user"
             )
         self.users = degree.nonzero().squeeze(1)
         self.degree = degree[self.users]

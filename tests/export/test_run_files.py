@@ -13,7 +13,7 @@ from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 @pytest.fixture
 def run(tmp_path):
     data, model = checkerboard_dataset(), BPRMF(checkerboard_graph(), BPRMFConfig(embedding_dim=2))
-    inputs = {"recipe": "seed = 3", "model_name": "bpr_mf", "seed": 3}
+    inputs = {"recipe": "seed = 3", "model_name": "bpr_mf", "seed": 3, "device": "cpu"}
     folder = RunFolder.create(
         tmp_path / "run", lambda new: write_inputs(new, data, model, **inputs)
     )

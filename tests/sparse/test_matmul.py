@@ -1,6 +1,7 @@
 """The product, its gradients, and the choice of the backend."""
 
 import importlib
+import sys
 
 import pytest
 import torch
@@ -166,3 +167,11 @@ def test_too_few_weights_are_refused(backend: str) -> None:
 def test_a_wrong_number_of_rows_is_refused(backend: str) -> None:
     with pytest.raises(GraphError, match=r"x must have 6 rows"):
         matmul(small(), torch.ones(7, 1), backend=backend)
+
+
+def test_a_broken_package_that_is_not_needed_harms_nobody(tmp_path, monkeypatch):
+    (tmp_path / "torch_sparse.py").write_text("raise OSError('undefined symbol: _ZN3c10')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torch_sparse", raising=False)
+    assert choose_backend("cpu") == "csr"
+    assert "cannot be imported (undefined symbol" in available_backends("cpu")["torch_sparse"]

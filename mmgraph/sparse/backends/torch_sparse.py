@@ -15,7 +15,11 @@ def why_not(device: str) -> str | None:
     """Return why this backend cannot be used on ``device``, or None."""
     if find_spec("torch_sparse") is None:
         return f"torch-sparse is not installed ({_INSTALL})"
-    import torch_sparse  # noqa: F401  (registers torch.ops.torch_sparse)
+    try:
+        import torch_sparse  # noqa: F401  (registers torch.ops.torch_sparse)
+    except (ImportError, OSError) as error:
+        # The usual reason: it was built against another torch.
+        return f"torch-sparse cannot be imported ({str(error).splitlines()[0]}; {_INSTALL})"
 
     # A build without nvcc imports well and then fails on the first CUDA tensor.
     if device == "cuda" and torch.ops.torch_sparse.cuda_version() == -1:
