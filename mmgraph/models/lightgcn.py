@@ -23,7 +23,7 @@ class LightGCNConfig(ModelConfig):
 
     name: Literal["lightgcn"] = "lightgcn"
     num_layers: int = Field(default=3, ge=0)
-    reg_weight: float = 1e-3
+    reg_weight: float = 3e-3
     init: Init = "normal0.1"
 
 
