@@ -178,6 +178,7 @@ def test_to_undirected(dataset):
 
 
 @pytest.mark.sparse
+@pytest.mark.filterwarnings("ignore:Using 'NeighborSampler' without a 'pyg-lib'")
 def test_link_neighbor_loader(dataset):
     data = build_graph(dataset, CONFIG)
     pairs = data[USER_ITEM].edge_index

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmgraph.errors import MissingDependency
 from mmgraph.sparse.adjacency import SparseAdjacency
+from mmgraph.sparse.backends import gather
 
 _INSTALL = "run `python -m mmgraph.sparse.extensions`"
 
@@ -40,6 +41,9 @@ def matmul(adj: SparseAdjacency, x: Tensor, value: Tensor) -> Tensor:
         raise MissingDependency(
             f"the backend 'torch_sparse' needs torch-sparse; {_INSTALL}"
         ) from error
+    if adj.num_edges == 0 or x.numel() == 0:
+        # Its kernels divide by these sizes and would end the process.
+        return gather.matmul(adj, x, value)
     matrix = SparseTensor(
         rowptr=adj.rowptr.long(),
         col=adj.col.long(),
