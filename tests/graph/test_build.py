@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from torch_geometric import transforms
 from torch_geometric.loader import LinkNeighborLoader
 
+from mmgraph.data import load_dataset
 from mmgraph.errors import GraphError
 from mmgraph.graph.build import GraphConfig, build_graph, graph_metadata
 from mmgraph.graph.cointeraction import cointeraction_graph
@@ -194,8 +195,7 @@ def test_link_neighbor_loader(dataset):
 
 
 def test_a_bundled_data_set():
-    data_room = pytest.importorskip("mmgraph.data", exc_type=ImportError)
-    dataset = data_room.load_dataset("movielens-small")
+    dataset = load_dataset("movielens-small")
     data = build_graph(dataset)
     check_graph(data)
     for modality, features in dataset.features.items():
