@@ -1,5 +1,7 @@
-"""Exact nearest-neighbour graphs over items: search in float32, choice in float64."""
+"""Nearest-neighbour graphs over items: a fast search for candidates, choice in float64."""
 
-from mmgraph.graph.knn.join import knn_graph
+from mmgraph.graph.knn.choice import Method
+from mmgraph.graph.knn.rows import Metric
+from mmgraph.graph.knn.search import KNNGraph, knn_graph, knn_search
 
-__all__ = ["knn_graph"]
+__all__ = ["KNNGraph", "Method", "Metric", "knn_graph", "knn_search"]

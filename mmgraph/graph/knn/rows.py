@@ -1,6 +1,8 @@
-"""The feature rows of a nearest-neighbour search: checked, measured, brought to float32."""
+"""The feature rows of a nearest-neighbour search: checked, measured, and freed of needless copies."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -13,27 +15,19 @@ from mmgraph.errors import GraphError
 
 Metric = Literal["cosine", "inner_product", "l2"]
 
-_CHUNK_VALUES = 1 << 20
-"""Values converted to float64 at a time; a constant of memory, without influence on the result."""
-
-_UNIT_ROUNDOFF = 2.0**-24
+CHUNK_VALUES = 1 << 17
+"""Values converted to float64 at a time by each thread: they fit into the cache of a core."""
 
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """The rows that take part in a search.
-
-    All arrays but ``source`` are numbered by position among the rows that take part.
+    """The rows that take part in a search, numbered by position among themselves.
 
     Attributes:
         source: The matrix as it was given.
         present: Row of ``source`` of each taking part, ascending.
         square: Squared Euclidean length of each, float64.
         norm: Its square root.
-        search: The rows as float32 for the search, of length one (cosine) or at most one (the other
-            metrics).
-        bound: For each row as a query, how far a float32 score can be from the exact one, in units
-            of ``search``.
         metric: How rows are compared.
     """
 
@@ -41,17 +35,43 @@ class FeatureRows:
     present: NDArray[np.int64]
     square: NDArray[np.float64]
     norm: NDArray[np.float64]
-    search: NDArray[np.float32]
-    bound: NDArray[np.float64]
     metric: Metric
 
     def __len__(self) -> int:
         """Return the number of rows that take part."""
         return len(self.present)
 
+    @property
+    def dim(self) -> int:
+        """Width of a row."""
+        return int(self.source.shape[1])
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """What each row is divided by for a search: its length (cosine), else the largest length."""
+        if self.metric == "cosine":
+            return self.norm
+        return np.full(len(self), self.norm.max(initial=0.0) or 1.0)
+
+    @property
+    def unit(self) -> float:
+        """What an exact score of two rows is divided by to be that of the scaled rows."""
+        return 1.0 if self.metric == "cosine" else float(self.scale[0]) ** 2 if len(self) else 1.0
+
+    def select(self, positions: NDArray[np.int64]) -> "FeatureRows":
+        """Return some of the rows, by position."""
+        return replace(
+            self,
+            present=self.present[positions],
+            square=self.square[positions],
+            norm=self.norm[positions],
+        )
+
 
 def read_matrix(x: NDArray[Any] | Tensor) -> NDArray[Any]:
-    """View features as a numpy matrix of numbers, without a copy wherever that is possible.
+    """View features as a numpy matrix of numbers, row after row in memory.
+
+    There is no copy, unless the rows are not stored one after another.
 
     Raises:
         GraphError: Not a matrix of numbers.
@@ -69,16 +89,11 @@ def read_matrix(x: NDArray[Any] | Tensor) -> NDArray[Any]:
         raise GraphError(
             f"features must have shape (num_items, dim) (got {x.shape}); one row for each item"
         )
-    return x
+    return np.asarray(x, dtype=x.dtype.newbyteorder("="), order="C")
 
 
 def build_rows(source: NDArray[Any], present: NDArray[np.int64], metric: Metric) -> FeatureRows:
-    """Measure the rows and bring them to float32; under cosine, rows of zeros drop out.
-
-    The error bound is the textbook one for an inner product of ``dim`` terms in any order of
-    summation, ``(dim + 16) u / (1 - (dim + 16) u)`` times the lengths of both rows with ``u = 2 **
-    -24``; the 16 pays for the rounding of the rows themselves and for the few extra steps of a
-    squared distance.
+    """Measure the rows; under cosine, rows of zeros drop out.
 
     Args:
         source: Matrix of numbers.
@@ -89,28 +104,72 @@ def build_rows(source: NDArray[Any], present: NDArray[np.int64], metric: Metric)
         The rows.
 
     Raises:
-        GraphError: A row holds NaN or infinity, or its length is out of range.
+        GraphError: Rows hold NaN or infinity, or a length is out of range.
     """
     square = np.empty(len(present))
-    for part in _chunks(len(present), source.shape[1]):
-        square[part] = _squares(source, present[part])
+
+    def measure(part: slice, buffer: NDArray[np.float64]) -> None:
+        values = buffer[: part.stop - part.start]
+        with np.errstate(over="ignore", invalid="ignore"):
+            given = source[present[part]]
+            np.multiply(given, given, out=values, dtype=np.float64)
+            square[part] = sum_rows(values)
+
+    for_chunks(len(present), source.shape[1], measure)
+    suspects = np.flatnonzero(~np.isfinite(square) | (square < 1e-290))
+    if len(suspects):
+        _check_rows(source, present[suspects], square[suspects])
     if metric == "cosine" and not square.all():
         present, square = present[square > 0], square[square > 0]
-    norm = np.sqrt(square)
-    scale = norm if metric == "cosine" else np.full(len(norm), norm.max(initial=0.0) or 1.0)
-    search = np.empty((len(present), source.shape[1]), dtype=np.float32)
-    for part in _chunks(len(present), source.shape[1]):
-        search[part] = source[present[part]] / scale[part, None]
-    steps = (source.shape[1] + 16) * _UNIT_ROUNDOFF
-    lengths = norm / scale
-    size = (
-        (lengths + lengths.max(initial=0.0)) ** 2
-        if metric == "l2"
-        else lengths * lengths.max(initial=0.0)
+    return FeatureRows(source, present, square, np.sqrt(square), metric)
+
+
+def scaled_rows(
+    rows: FeatureRows,
+    positions: NDArray[np.int64],
+    scale: NDArray[np.float64],
+    out: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Write rows divided by their scale into the top of ``out`` and return that part of it."""
+    values = out[: len(positions)]
+    np.divide(
+        rows.source[rows.present[positions]], scale[positions, None], out=values, dtype=np.float64
     )
-    # The second term pays for float32 numbers too small for full precision.
-    bound = steps / (1 - steps) * size + source.shape[1] * 1e-37
-    return FeatureRows(source, present, square, norm, search, bound, metric)
+    return values
+
+
+def for_chunks(
+    num_rows: int,
+    dim: int,
+    work: Callable[[slice, NDArray[np.float64]], None],
+    *,
+    chunk_values: int | None = None,
+) -> None:
+    """Call ``work`` for every chunk of rows, in as many threads as torch uses.
+
+    Every call gets a float64 buffer of its thread with room for the chunk: memory that is given
+    back and asked for again for every chunk would cost more than the arithmetic.
+
+    Args:
+        num_rows: Number of rows.
+        dim: Width of the buffer.
+        work: Takes the rows of a chunk, as a slice, and the buffer.
+        chunk_values: Size of the buffer; ``CHUNK_VALUES`` when None.
+    """
+    step = max(1, (chunk_values or CHUNK_VALUES) // dim)
+    chunks = -(-num_rows // step)
+    workers = max(1, min(torch.get_num_threads(), chunks))
+
+    def run(worker: int) -> None:
+        buffer = np.empty((min(step, num_rows), dim))
+        for chunk in range(worker, chunks, workers):
+            work(slice(chunk * step, min((chunk + 1) * step, num_rows)), buffer)
+
+    if workers == 1:
+        run(0)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, range(workers)))
 
 
 def sum_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -145,25 +204,30 @@ def has_whole_numbers(rows: FeatureRows) -> bool:
     """
     if rows.square.max(initial=0.0) >= 2.0**51:
         return False
-    for part in _chunks(len(rows), rows.source.shape[1]):
-        values = rows.source[rows.present[part]].astype(np.float64)
+    step = max(1, CHUNK_VALUES // rows.dim)
+    for start in range(0, len(rows), step):
+        values = rows.source[rows.present[start : start + step]].astype(np.float64)
         if not np.array_equal(values, np.rint(values)):
             return False
     return True
 
 
-def drop_copies(rows: FeatureRows, limit: int) -> NDArray[np.int64]:
-    """Return the rows worth searching: of identical rows, only the first ``limit`` matter.
+def find_copies(
+    rows: FeatureRows, limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Tell the rows worth searching from needless copies.
 
-    Features made of few different rows (one-hot, genres, a default picture) would otherwise tie by
-    the thousand.
+    Of identical rows only the first ``limit`` can be anyone's neighbours, and the list of any other
+    of them follows from the list of the first. Features made of few different rows (one-hot,
+    genres, a default picture) would otherwise tie by the thousand.
 
     Args:
         rows: The rows.
         limit: How many copies of one row to keep.
 
     Returns:
-        Positions among ``rows``, ascending.
+        Positions that are kept, positions that are not, and for each of the latter the position of
+        the first row that is identical to it. All ascending but the last.
 
     Complexity:
         O(items log items); rows are compared only where more than ``limit`` of them have exactly
@@ -174,44 +238,45 @@ def drop_copies(rows: FeatureRows, limit: int) -> NDArray[np.int64]:
     sizes = np.diff(np.concatenate([starts, [len(order)]]))
     suspects = np.sort(order[np.repeat(sizes > limit, sizes)])
     keep = np.ones(len(rows), dtype=bool)
-    copies: dict[bytes, int] = {}
+    first = np.arange(len(rows))
+    seen: dict[bytes, tuple[int, int]] = {}
     for position in suspects.tolist():
-        row = np.ascontiguousarray(rows.source[rows.present[position]])
+        row = rows.source[rows.present[position]]
         key = blake2b(row.tobytes(), digest_size=32).digest()
-        copies[key] = copies.get(key, 0) + 1
-        keep[position] = copies[key] <= limit
-    return np.flatnonzero(keep)
-
-
-def _squares(source: NDArray[Any], numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    values = source[numbers].astype(np.float64, order="C")
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = sum_rows(values * values)
-    if not np.isfinite(square).all() or square.min() < 1e-290:
-        _check_rows(values, square, numbers)
-    return square
+        original, copies = seen.get(key, (position, 0))
+        seen[key] = original, copies + 1
+        keep[position], first[position] = copies < limit, original
+    dropped = np.flatnonzero(~keep)
+    return np.flatnonzero(keep), dropped, first[dropped]
 
 
 def _check_rows(
-    values: NDArray[np.float64], square: NDArray[np.float64], numbers: NDArray[np.int64]
+    source: NDArray[Any], numbers: NDArray[np.int64], square: NDArray[np.float64]
 ) -> None:
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, column = bad[0]
+    """Raise for rows that are not finite or too long or short; rows of zeros are fine."""
+    bad, extreme = [], []
+    for number, length in zip(numbers.tolist(), square.tolist(), strict=True):
+        row = source[number]
+        if not np.isfinite(row).all():
+            bad.append(number)
+        elif not np.isfinite(length) or row.any():
+            extreme.append(number)
+    if bad:
+        column = int(np.flatnonzero(~np.isfinite(source[bad[0]]))[0])
         raise GraphError(
-            f"feature row {numbers[row]} must be finite (got {values[row, column]} in column "
-            f"{column}); "
-            "correct the row or mask the item out"
+            f"feature row {bad[0]} must be finite (got {source[bad[0], column]} in column {column};"
+            f" {_listed(bad)}); correct the rows or mask the items out"
         )
-    extreme = np.flatnonzero(~np.isfinite(square) | ((square < 1e-290) & values.any(axis=1)))
-    if len(extreme):
-        largest = np.abs(values[extreme[0]]).max()
+    if extreme:
+        largest = np.abs(source[extreme[0]].astype(np.float64)).max()
         raise GraphError(
-            f"feature row {numbers[extreme[0]]} must have a length between 1e-145 and 1e150 "
-            f"(its largest value is {largest:g}); rescale the features"
+            f"feature row {extreme[0]} must have a length between 1e-145 and 1e150 "
+            f"(its largest value is {largest:g}; {_listed(extreme)}); rescale the features"
         )
 
 
-def _chunks(num_rows: int, dim: int) -> list[slice]:
-    step = max(1, _CHUNK_VALUES // dim)
-    return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    return f"{len(numbers)} such {'row' if len(numbers) == 1 else 'rows'}: " + (
+        shown if len(numbers) <= 5 else f"{shown}, ..."
+    )

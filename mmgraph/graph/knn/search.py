@@ -1,140 +1,257 @@
-"""Candidates for the nearest neighbours of every row: found in float32, sure to hold them all."""
+"""The nearest-neighbour graph of one feature matrix: search, exact scores, canonical edges."""
 
-# torch comes before faiss on purpose: both bring an OpenMP runtime, the first one is shared.
-import torch  # noqa: F401, I001
-import faiss
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from mmgraph.graph.knn.rows import FeatureRows, has_whole_numbers
+from mmgraph.errors import GraphError
+from mmgraph.graph.knn.arguments import check_arguments, check_k, present_items, wanted_items
+from mmgraph.graph.knn.canonical import Lists, copied_lists, exact_scores, join_lists
+from mmgraph.graph.knn.choice import Method, choose_method
+from mmgraph.graph.knn.lists import Clock, Search
+from mmgraph.graph.knn.rows import FeatureRows, Metric, build_rows, find_copies, read_matrix
 
-_QUERY_ROWS = 4096
-"""Queries given to FAISS at a time."""
+Progress = Callable[[float], None]
 
-_DENSE_SCORES = 1 << 22
-"""Scores held at a time where every row must be compared with every other."""
-
-_DENSE_VALUES = 1 << 22
-"""Features converted at a time for that."""
-
-
-class Candidates(NamedTuple):
-    """Pairs of a query and a candidate, by position among the rows, query by query."""
-
-    query: NDArray[np.int64]
-    item: NDArray[np.int64]
+_THERE = "items that have the feature"
 
 
-def find_candidates(
-    rows: FeatureRows, database: NDArray[np.int64], count: int
-) -> Iterator[Candidates]:
-    """Yield candidates that include the ``count`` exactly nearest other rows of every row.
+@dataclass(frozen=True)
+class KNNGraph:
+    """A nearest-neighbour graph and how it came about.
 
-    A float32 score is off by at most ``bound``. So an exact neighbour scores at least (the count-th
-    best score - 2 bounds), and a list is complete when its last entry lies below that. Lists that
-    are not are fetched four times as long, and what is still open is compared with every row.
+    Attributes:
+        edge_index: Edges, the neighbour in row 0 and the item whose list it is in row 1, sorted by
+            target then source.
+        edge_weight: Their weights, float32.
+        method: The one that ran: ``join``, ``flat``, ``ivf`` or ``hnsw``.
+        precision: Type of the products that filtered candidates; all scores are float64.
+        recall: Share of the exact neighbours that were found; one for exact methods, otherwise
+            measured on a sample of items.
+        num_searched: Items that take part.
+        num_without_edges: Items without edges: masked ones and, under cosine, rows of zeros.
+        memory: Estimate of the bytes used beyond the features as given.
+        seconds: Seconds of each phase.
+    """
+
+    edge_index: Tensor
+    edge_weight: Tensor
+    method: str
+    precision: str
+    recall: float
+    num_searched: int
+    num_without_edges: int
+    memory: int
+    seconds: Mapping[str, float]
+
+    def report(self) -> dict[str, Any]:
+        """Return everything but the edges, as JSON values."""
+        facts = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("edge_index", "edge_weight")
+        }
+        return {**facts, "seconds": dict(self.seconds)}
+
+
+def knn_graph(
+    x: NDArray[Any] | Tensor,
+    k: int,
+    *,
+    metric: Metric = "cosine",
+    method: Method = "auto",
+    include_self: bool = False,
+    mask: NDArray[np.bool_] | Tensor | None = None,
+    targets: NDArray[np.integer[Any]] | Tensor | None = None,
+    min_recall: float = 1.0,
+    max_memory: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Connect every item to the ``k`` items whose features are nearest.
+
+    The edges of :func:`knn_search`, which takes the same arguments and also tells how they were
+    found.
+
+    Returns:
+        ``edge_index`` and ``edge_weight`` on the device of ``x``, sorted by target then source.
+
+    Shapes:
+        x (num_items, dim), mask (num_items,), edge_index (2, k * present items) int64, edge_weight
+        float32.
+
+    Raises:
+        GraphError: See :func:`knn_search`.
+
+    Example:
+        >>> x = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 3.0]], dtype=np.float32)
+        >>> edge_index, edge_weight = knn_graph(x, 1)
+        >>> edge_index.tolist()
+        [[1, 0, 1], [0, 1, 2]]
+    """
+    graph = knn_search(
+        x,
+        k,
+        metric=metric,
+        method=method,
+        include_self=include_self,
+        mask=mask,
+        targets=targets,
+        min_recall=min_recall,
+        max_memory=max_memory,
+        seed=seed,
+        progress=progress,
+    )
+    return graph.edge_index, graph.edge_weight
+
+
+def knn_search(
+    x: NDArray[Any] | Tensor,
+    k: int,
+    *,
+    metric: Metric = "cosine",
+    method: Method = "auto",
+    include_self: bool = False,
+    mask: NDArray[np.bool_] | Tensor | None = None,
+    targets: NDArray[np.integer[Any]] | Tensor | None = None,
+    min_recall: float = 1.0,
+    max_memory: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> KNNGraph:
+    """Build the nearest-neighbour graph of a feature matrix, and tell how.
+
+    Exact graphs are reproducible to the byte. A fast search in low precision finds candidates, more
+    than are needed; those that can still matter within its rounding error are scored again in
+    float64 from the rows as given, and chosen by (score descending, number ascending). Block sizes,
+    thread counts and the division into ``targets`` change nothing. Approximate graphs score and
+    choose in the same way among the candidates they found.
+
+    Lists are directed: the source of an edge is the neighbour, its target the item whose list it
+    is. The choice has no gradient; a model that learns its features takes the edges of
+    ``x.detach()`` and weighs them anew.
 
     Args:
-        rows: The rows; each is a query.
-        database: Positions of the rows that may be chosen, ascending, at least ``count + 1``.
-        count: Number of neighbours wanted, without the row itself.
+        x: Features, one row for each item: numpy (a memory map and float16 too) or tensor on any
+            device.
+        k: Edges of each item.
+        metric: ``cosine`` weighs by cosine; rows of zeros count as absent. ``inner_product`` weighs
+            by the product. ``l2`` takes the smallest distances and weighs by ``1 / (1 +
+            distance)``.
+        method: ``join`` compares half of all pairs in low precision, ``flat`` all of them with
+            FAISS; ``exact`` is the one that is faster here. ``ivf`` compares items with those of
+            near clusters, ``hnsw`` walks FAISS's graph; both are approximate. ``auto`` is ``exact``
+            unless there are more than 250,000 items and ``min_recall`` is below one: then ``ivf``.
+        include_self: Whether an item is its own neighbour. If so, that edge is always there and is
+            one of the ``k``.
+        mask: True for the items that have the feature. The others get no edges at all, and their
+            rows are not looked at.
+        targets: Items whose lists are wanted, all when None. The lists of parts, put together, are
+            the whole.
+        min_recall: Share of the exact neighbours that an approximate search must find, measured on
+            a sample; ``ivf`` and ``hnsw`` choose their effort by it.
+        max_memory: Bytes that the search may use beyond the features as given; no limit when None.
+        seed: For approximate searches.
+        progress: Called with the share of the search that is done.
 
-    Yields:
-        Pairs; every query exactly once.
+    Returns:
+        The graph.
+
+    Raises:
+        GraphError: ``k`` does not fit the number of items, rows are not finite, ``max_memory`` is
+            too little, ``min_recall`` was not reached, or an argument is none of its choices.
 
     Complexity:
-        O(items^2 * dim) time; memory of one block of queries.
+        Exact: O(num_items^2 * dim) time; memory of one copy of the features in low precision, of
+        O(k * num_items) and of one block.
+
+    Example:
+        >>> x = np.array([[1.0, 0.0], [2.0, 0.1], [0.0, 3.0]], dtype=np.float32)
+        >>> graph = knn_search(x, 1)
+        >>> graph.method, graph.recall, graph.num_searched
+        ('flat', 1.0, 3)
     """
-    searched = rows.search if len(database) == len(rows) else rows.search[database]
-    whole: bool | None = None
-    fetch = min(count + 1 + max(8, count // 2), len(database))
-    for start in range(0, len(rows), _QUERY_ROWS):
-        queries = np.arange(start, min(start + _QUERY_ROWS, len(rows)))
-        for size in (fetch, min(4 * fetch, len(database))):
-            found, queries = _fetch(rows, searched, database, queries, count, size)
-            yield found
-            if len(queries) == 0:
-                break
-        if len(queries) and whole is None:
-            whole = has_whole_numbers(rows)
-        step = max(1, _DENSE_SCORES // len(database))
-        for at in range(0, len(queries), step):
-            part = queries[at : at + step]
-            yield _compare_all(rows, database, part, count, whole=bool(whole))
+    clock = Clock()
+    check_arguments(metric, method, min_recall, max_memory, seed)
+    source = read_matrix(x)
+    check_k(k, len(source), "num_items", "items")
+    present = present_items(mask, len(source))
+    check_k(k, len(present), f"the number of {_THERE}", _THERE)
+    wanted = wanted_items(targets, len(source))
+    rows = build_rows(source, present, metric)
+    check_k(k, len(rows), f"the number of {_THERE}", _THERE)
+    count = k - 1 if include_self else k
+    is_target = wanted[rows.present]
+    # One copy more than can be chosen, because a row itself may be among the copies.
+    kept, copies, first = find_copies(rows, count + 1)
+    copies, first = copies[is_target[copies]], first[is_target[copies]]
+    searched = rows.select(kept)
+    asked = np.flatnonzero(is_target[kept] | np.isin(kept, first))
+    device = x.device if isinstance(x, Tensor) else torch.device("cpu")
+    plan = choose_method(
+        method,
+        num_rows=len(searched),
+        num_targets=len(asked),
+        dim=rows.dim,
+        count=count,
+        distance=metric == "l2",
+        device=device,
+        min_recall=min_recall,
+        max_memory=max_memory,
+    )
+    clock.lap("prepare")
+    search = Search(searched, asked, count, plan, device, min_recall, max_memory, seed, progress)
+    found, recall = search.run(clock)
+    lists = _of_all(rows, found, kept, copies, first)
+    lists = lists.take(is_target[lists.query])
+    edge_index, edge_weight = _edges(rows, lists, include_self=include_self)
+    clock.lap("edges")
+    return KNNGraph(
+        edge_index=edge_index.to(device),
+        edge_weight=edge_weight.to(device),
+        method=plan.method,
+        precision=plan.precision,
+        recall=recall,
+        num_searched=len(rows),
+        num_without_edges=len(source) - len(rows),
+        memory=plan.memory,
+        seconds=clock.seconds,
+    )
 
 
-def _fetch(
+def _of_all(
     rows: FeatureRows,
-    searched: NDArray[np.float32],
-    database: NDArray[np.int64],
-    queries: NDArray[np.int64],
-    count: int,
-    size: int,
-) -> tuple[Candidates, NDArray[np.int64]]:
-    """Return the candidates of the lists that are complete, and the queries whose lists are not."""
-    contiguous = len(queries) == queries[-1] - queries[0] + 1
-    asked = rows.search[queries[0] : queries[-1] + 1] if contiguous else rows.search[queries]
-    if rows.metric == "l2":
-        distance, number = faiss.knn(asked, searched, size, metric=faiss.METRIC_L2)
-        score = -distance
-    else:
-        score, number = faiss.knn(asked, searched, size, metric=faiss.METRIC_INNER_PRODUCT)
-    item = database[number]
-    itself = item == queries[:, None]
-    # Scores descend; the row itself does not count.
-    last = np.where(itself[:, :count].any(axis=1), count, count - 1)
-    needed = score[np.arange(len(queries)), last].astype(np.float64) - 2 * rows.bound[queries]
-    complete = (score[:, -1] < needed) | (size == len(database))
-    row, column = np.nonzero((score >= needed[:, None]) & ~itself & complete[:, None])
-    return Candidates(queries[row], item[row, column]), queries[~complete]
+    found: Lists,
+    kept: NDArray[np.int64],
+    copies: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> Lists:
+    """Return the lists of the kept rows, numbered as all rows are, and those of the copies."""
+    lists = Lists(kept[found.query], kept[found.item], found.score)
+    if not len(copies):
+        return lists
+    own = exact_scores(rows, first, first)
+    return join_lists([lists, copied_lists(lists, copies, first, own)])
 
 
-def _compare_all(
-    rows: FeatureRows,
-    database: NDArray[np.int64],
-    queries: NDArray[np.int64],
-    count: int,
-    *,
-    whole: bool,
-) -> Candidates:
-    """Compare queries with every row in float64; of ``whole`` numbers, choose among ties already."""
-    score = _dense_scores(rows, database, queries)
-    score[database == queries[:, None]] = -np.inf
-    best = np.partition(score, len(database) - count, axis=1)[:, len(database) - count, None]
-    if whole:
-        keep, tied = score > best, score == best
-        missing = count - keep.sum(axis=1, keepdims=True)
-        keep |= tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing)
-    else:
-        norm = rows.norm
-        size = np.ones(len(queries))
-        if rows.metric == "inner_product":
-            size = norm[queries] * norm.max()
-        elif rows.metric == "l2":
-            size = (norm[queries] + norm.max()) ** 2
-        # Both this product and the exact score round; two scores are compared.
-        keep = score >= best - 4 * (rows.source.shape[1] + 16) * 2.0**-53 * size[:, None]
-    row, column = np.nonzero(keep)
-    return Candidates(queries[row], database[column])
-
-
-def _dense_scores(
-    rows: FeatureRows, database: NDArray[np.int64], queries: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    left = rows.source[rows.present[queries]].astype(np.float64)
-    score = np.empty((len(queries), len(database)))
-    step = max(1, _DENSE_VALUES // left.shape[1])
-    for start in range(0, len(database), step):
-        part = slice(start, start + step)
-        np.matmul(
-            left, rows.source[rows.present[database[part]]].astype(np.float64).T, out=score[:, part]
+def _edges(rows: FeatureRows, lists: Lists, *, include_self: bool) -> tuple[Tensor, Tensor]:
+    """Return the edges of lists, by target then source."""
+    query, item, score = lists
+    if include_self:
+        item = np.concatenate([item, query[:, None]], axis=1)
+        score = np.concatenate([score, exact_scores(rows, query, query)[:, None]], axis=1)
+    order = np.argsort(item, axis=1)
+    item = np.take_along_axis(item, order, axis=1)
+    score = np.take_along_axis(score, order, axis=1).ravel()
+    weight = 1 / (1 + np.sqrt(-score)) if rows.metric == "l2" else score
+    if np.abs(weight).max(initial=0.0) > np.finfo(np.float32).max:
+        raise GraphError(
+            "inner products must fit into float32; rescale the features or use metric='cosine'"
         )
-    if rows.metric == "cosine":
-        score /= rows.norm[queries][:, None] * rows.norm[database]
-    elif rows.metric == "l2":
-        score *= 2
-        score -= rows.square[queries][:, None] + rows.square[database]
-    return score
+    edge_index = rows.present[np.stack([item.ravel(), np.repeat(query, item.shape[1])])]
+    return torch.from_numpy(edge_index), torch.from_numpy(weight.astype(np.float32))

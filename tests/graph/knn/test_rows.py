@@ -1,13 +1,15 @@
-"""The rows of a search: lengths, error bounds, and which copies are worth searching."""
+"""The rows of a search: lengths, chunks, sums, and which copies are worth searching."""
 
 import numpy as np
 import pytest
 
 from mmgraph.graph.knn.rows import (
     build_rows,
-    drop_copies,
+    find_copies,
+    for_chunks,
     has_whole_numbers,
     read_matrix,
+    scaled_rows,
     sum_rows,
 )
 
@@ -16,14 +18,56 @@ def rows_of(x, metric="cosine"):
     return build_rows(x, np.arange(len(x)), metric)
 
 
-def test_search_rows_have_length_one_and_zero_rows_drop_out():
+def test_rows_are_scaled_for_a_search_and_zero_rows_drop_out():
     x = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]], dtype=np.float32)
     rows = rows_of(x)
     assert rows.present.tolist() == [0, 2]
     assert rows.norm.tolist() == [5.0, 2.0]
-    assert rows.search.dtype == np.float32
-    np.testing.assert_allclose(rows.search, [[0.6, 0.8], [0.0, -1.0]], rtol=1e-7)
-    assert rows_of(x, "l2").present.tolist() == [0, 1, 2]
+    assert rows.square.tolist() == [25.0, 4.0]
+    assert rows.scale.tolist() == [5.0, 2.0]
+    assert rows.unit == 1.0
+    buffer = np.empty((5, 2))
+    scaled = scaled_rows(rows, np.array([1, 0]), rows.scale, buffer)
+    assert np.shares_memory(scaled, buffer)
+    np.testing.assert_allclose(scaled, [[0.0, -1.0], [0.6, 0.8]], rtol=1e-15)
+    rows = rows_of(x, "l2")
+    assert rows.present.tolist() == [0, 1, 2]
+    assert rows.scale.tolist() == [5.0] * 3
+    assert rows.unit == 25.0
+    assert rows_of(np.zeros((2, 3)), "inner_product").unit == 1.0
+
+
+def test_rows_are_selected_by_position():
+    x = np.random.default_rng(0).standard_normal((9, 3))
+    rows = build_rows(x, np.array([1, 3, 4, 8]), "l2")
+    some = rows.select(np.array([0, 2]))
+    assert some.present.tolist() == [1, 4]
+    np.testing.assert_allclose(some.norm, np.linalg.norm(x[[1, 4]], axis=1), rtol=1e-15)
+    assert len(some) == 2
+    assert some.dim == 3
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_chunk_is_worked_on_once(threads, with_threads):
+    with_threads(threads)
+    seen = np.zeros(1000, np.int64)
+
+    def work(part, buffer):
+        assert buffer.shape == (7, 10)
+        seen[part] += 1
+
+    for_chunks(1000, 10, work, chunk_values=75)
+    assert (seen == 1).all()
+
+
+def test_errors_of_threads_are_not_lost(with_threads):
+    def work(part, buffer):
+        raise OverflowError
+
+    for threads in (1, 2):
+        with_threads(threads)
+        with pytest.raises(OverflowError):
+            for_chunks(100, 1, work, chunk_values=10)
 
 
 def test_lengths_are_taken_in_float64():
@@ -32,38 +76,34 @@ def test_lengths_are_taken_in_float64():
     )
 
 
-@pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
-@pytest.mark.parametrize("offset", [0.0, 10.0])
-def test_float32_scores_stay_within_the_bound(metric, offset):
-    x = np.random.default_rng(0).standard_normal((120, 300)) * 7 + offset
-    rows = rows_of(x, metric)
-    y = x / (rows.norm[:, None] if metric == "cosine" else rows.norm.max())
-    z = rows.search
-    if metric == "l2":
-        exact = ((y[:, None] - y[None]) ** 2).sum(-1)
-        rounded = (z**2).sum(1)[:, None] + (z**2).sum(1)[None] - 2 * (z @ z.T)
-    else:
-        exact, rounded = y @ y.T, z @ z.T
-    error = np.abs(exact - rounded).max(axis=1)
-    assert (error <= rows.bound).all()
-    assert rows.bound.max() < 1e-3 * (4 if metric == "l2" else 1)
-
-
 def test_only_the_first_copies_are_searched():
     x = np.random.default_rng(1).standard_normal((10, 3)).astype(np.float32)
     x[[2, 4, 5, 9]] = x[2]
     x[7] = -x[2]
-    assert drop_copies(rows_of(x), 2).tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
-    assert drop_copies(rows_of(x), 4).tolist() == list(range(10))
+    kept, copies, first = find_copies(rows_of(x), 2)
+    assert kept.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert (copies.tolist(), first.tolist()) == ([5, 9], [2, 2])
+    kept, copies, first = find_copies(rows_of(x), 4)
+    assert kept.tolist() == list(range(10))
+    assert (copies.tolist(), first.tolist()) == ([], [])
+    # Positions, not rows of the source.
+    kept, copies, first = find_copies(build_rows(x, np.array([4, 5, 6, 9]), "l2"), 1)
+    assert (kept.tolist(), copies.tolist(), first.tolist()) == ([0, 2], [1, 3], [0, 0])
 
 
 def test_rows_of_equal_length_are_not_taken_for_copies():
-    assert drop_copies(rows_of(np.eye(6)), 1).tolist() == list(range(6))
+    assert find_copies(rows_of(np.eye(6)), 1)[0].tolist() == list(range(6))
 
 
 def test_a_matrix_is_viewed_not_copied():
     x = np.zeros((3, 2), dtype=np.float16)
-    assert read_matrix(x) is x
+    assert np.shares_memory(read_matrix(x), x)
+    assert read_matrix(x).dtype == np.float16
+    swapped = read_matrix(np.ones((3, 2), ">f4"))
+    assert swapped.dtype.isnative
+    assert (swapped == 1).all()
+    assert read_matrix(np.ones((4, 3)).T).flags.c_contiguous
+    assert read_matrix(np.ones((4, 6))[:, ::2]).flags.c_contiguous
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 37, 4096, 9001])

@@ -1,0 +1,218 @@
+"""Which way a search goes: by its size, by how fast this machine multiplies, by the memory it may use."""
+
+import math
+import time
+from functools import cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmgraph.errors import GraphError
+from mmgraph.graph.knn import join
+from mmgraph.graph.knn.flat import QUERY_ROWS
+from mmgraph.graph.knn.operand import DTYPES, Precision
+
+Method = Literal["auto", "exact", "join", "flat", "ivf", "hnsw"]
+
+APPROXIMATE = ("ivf", "hnsw")
+
+LARGE_CATALOGUE = 250_000
+"""Items from which on ``auto`` may search approximately, if less than full recall is wanted."""
+
+_SMALL_WORK = 2e9
+"""Products times width up to which no calibration pays: FAISS needs about ten milliseconds."""
+
+_JOIN_PER_PAIR = 0.15e-9
+"""Seconds that a join spends on each pair besides the product (2 threads, 3 GHz)."""
+
+_JOIN_PER_ROW = 6e-6
+"""Seconds that a join spends on each row besides reading it."""
+
+
+class Plan(NamedTuple):
+    """The way a search goes.
+
+    Attributes:
+        method: ``join``, ``flat``, ``ivf`` or ``hnsw``.
+        precision: Type of the products that filter candidates.
+        memory: Estimate of the bytes needed beyond the features as given.
+    """
+
+    method: Literal["join", "flat", "ivf", "hnsw"]
+    precision: Precision
+    memory: int
+
+
+def choose_method(
+    method: Method,
+    *,
+    num_rows: int,
+    num_targets: int,
+    dim: int,
+    count: int,
+    distance: bool,
+    device: torch.device,
+    min_recall: float,
+    max_memory: int | None,
+) -> Plan:
+    """Choose the way of a search before any work is done.
+
+    ``exact`` is whichever of ``join`` and ``flat`` should take less time; both give the same bytes.
+    ``auto`` is ``exact`` up to ``LARGE_CATALOGUE`` items or where full recall is wanted, and
+    ``ivf`` above. Neither depends on how fast the machine is in what it returns.
+
+    Args:
+        method: What was asked for.
+        num_rows: Rows that may be chosen.
+        num_targets: Rows whose lists are wanted.
+        dim: Width of a row.
+        count: Neighbours of each.
+        distance: Whether distances are compared.
+        device: Where products are made.
+        min_recall: Recall wanted.
+        max_memory: Bytes that may be used beyond the features as given.
+
+    Raises:
+        GraphError: No way that was allowed stays within ``max_memory``.
+    """
+    if method == "auto":
+        large = num_rows > LARGE_CATALOGUE and min_recall < 1
+        method = "ivf" if large else "exact"
+    plans = [
+        Plan(
+            name,
+            precision,
+            needed_memory(name, precision, num_rows, num_targets, dim, count, distance),
+        )
+        for name, precision in _ways(method, num_rows, num_targets, dim, count, device)
+    ]
+    for plan in plans:
+        if max_memory is None or plan.memory <= max_memory:
+            return plan
+    least = min(plans, key=lambda plan: plan.memory)
+    raise GraphError(
+        f"max_memory must be at least {least.memory} bytes ({least.memory / 2**20:.0f} MiB) for "
+        f"method {method!r} with {num_rows} items of {dim} features (got {max_memory}); raise "
+        "max_memory, or search with fewer features or another method"
+    )
+
+
+def needed_memory(
+    method: str,
+    precision: Precision,
+    num_rows: int,
+    num_targets: int,
+    dim: int,
+    count: int,
+    distance: bool = False,
+) -> int:
+    """Estimate the bytes that a search needs at most beyond the features as they are given."""
+    threads = torch.get_num_threads()
+    lists = num_rows * 48 + num_targets * (count + 1) * 64
+    chunk = threads * (4 << 20) + (96 << 20)
+    if method == "join":
+        size = join.block_rows(num_rows, count)
+        width = DTYPES[precision][0].itemsize
+        operand = (num_rows + size) * (dim + 32 * distance) * width * (1 + distance)
+        found = 15 * (count + 4) * max(num_targets, size) * (6 + width)
+        blocks = threads * size * size * (width + 2) + num_rows * 8 * count * width
+        return int(operand + found + blocks + lists + chunk)
+    dense = num_rows * dim * 4
+    if method == "flat":
+        return int(dense + QUERY_ROWS * (count + 9) * 64 + lists + chunk)
+    if method == "ivf":
+        return int(dense * 1.5 + num_rows * 16 + lists + chunk)
+    return int(dense + num_rows * (32 * 2 * 4 + 64) + lists + chunk)
+
+
+def _ways(
+    method: str, num_rows: int, num_targets: int, dim: int, count: int, device: torch.device
+) -> list[tuple[Literal["join", "flat", "ivf", "hnsw"], Precision]]:
+    """Return the ways that do what was asked for, the one that should be fastest first."""
+    if method in APPROXIMATE or method == "flat":
+        return [(method, "float32")]  # type: ignore[list-item]
+    joinable = count <= join.LARGEST_COUNT and num_rows > 4 * count
+    if method == "join":
+        if not joinable:
+            raise GraphError(
+                f"method 'join' must have k of at most {join.LARGEST_COUNT} and more than 4 k "
+                f"items (got {count} neighbours among {num_rows} items); use method='exact'"
+            )
+        return [("join", _join_precision(device))]
+    work = num_rows * num_targets * dim
+    if not joinable or (2 * work < _SMALL_WORK and device.type == "cpu"):
+        return [("flat", "float32")]
+    rates = multiply_rates(str(device), torch.get_num_threads())
+    pairs = num_targets * (num_rows - num_targets / 2)
+    joined = {
+        precision: 2 * pairs * dim / rate + pairs * _JOIN_PER_PAIR + num_targets * _JOIN_PER_ROW
+        for precision, rate in rates.items()
+    }
+    seconds: dict[tuple[str, Precision], float] = {
+        ("join", precision): spent for precision, spent in joined.items()
+    }
+    # FAISS works on the processor at the rate of its float32 products.
+    on_cpu = multiply_rates("cpu", torch.get_num_threads())["float32"]
+    seconds["flat", "float32"] = 2 * work / on_cpu
+    return sorted(seconds, key=lambda way: seconds[way])  # type: ignore[arg-type]
+
+
+def _join_precision(device: torch.device) -> Precision:
+    rates = multiply_rates(str(device), torch.get_num_threads())
+    return max(rates, key=lambda precision: rates[precision])
+
+
+@cache
+def multiply_rates(device: str, threads: int) -> dict[Precision, float]:
+    """Measure how fast this machine multiplies matrices, once a process for each device.
+
+    A type whose products are off by more than its error bound allows is left out, so that a
+    library that accumulates in low precision slows a search down instead of spoiling it.
+
+    Args:
+        device: Where.
+        threads: Threads of the measurement; only tells measurements apart.
+
+    Returns:
+        Floating-point operations a second for each usable type.
+    """
+    random = np.random.default_rng(0)
+    size, dim = 768, 512
+    rows = torch.from_numpy(random.standard_normal((size, dim)))
+    rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    rates: dict[Precision, float] = {}
+    for precision in ("float32", "bfloat16"):
+        dtype = DTYPES[precision][0]
+        x = rows.to(dtype)
+        exact = x.double() @ x.double().T
+        x = x.to(device)
+        seconds = min(_seconds(x, device) for _ in range(5))
+        off = ((x @ x.T).double().cpu() - exact).abs()
+        rounding = 2.0**-8 * exact.abs() if precision == "bfloat16" else 0.0
+        # float32 is always there: the join turns faster, coarser forms of it off.
+        if precision == "float32" or float((off - rounding).max()) <= (dim + 16) * 2.0**-24:
+            rates[precision] = 2 * size * size * dim / seconds
+    return rates
+
+
+def _seconds(x: Tensor, device: str) -> float:
+    """Return the seconds of one product, after one to warm up."""
+    begin = 0.0
+    for _ in range(2):
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        begin = time.perf_counter()
+        x @ x.T
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return max(time.perf_counter() - begin, 1e-9)
+
+
+def recall_error(recall: float, min_recall: float, method: str) -> GraphError:
+    """Return the error of a search that found too little."""
+    return GraphError(
+        f"recall must be at least {min_recall} (min_recall; got {math.floor(recall * 1e4) / 1e4} "
+        f"with method {method!r}); lower min_recall or use method='exact'"
+    )

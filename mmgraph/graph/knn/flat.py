@@ -1,0 +1,138 @@
+"""Candidates by comparing queries with every row: FAISS in float32, float64 where that is not enough."""
+
+# torch comes before faiss on purpose: both bring an OpenMP runtime, the first one is shared.
+import torch  # noqa: F401, I001
+import faiss
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmgraph.graph.knn.canonical import Candidates
+from mmgraph.graph.knn.float32 import float32_error
+from mmgraph.graph.knn.rows import FeatureRows, for_chunks, has_whole_numbers, scaled_rows
+
+QUERY_ROWS = 4096
+"""Queries given to FAISS at a time."""
+
+_DENSE_SCORES = 1 << 22
+"""Scores held at a time where every row must be compared with every other."""
+
+_DENSE_VALUES = 1 << 22
+"""Features converted at a time for that."""
+
+
+def flat_candidates(
+    rows: FeatureRows, queries: NDArray[np.int64], count: int, *, thrifty: bool = False
+) -> Iterator[Candidates]:
+    """Yield candidates that include the ``count`` exactly nearest other rows of every query.
+
+    A float32 score is off by at most ``bound``. So an exact neighbour scores at least (the count-th
+    best score - 2 bounds), and a list is complete when its last entry lies below that. Lists that
+    are not are fetched four times as long, and what is still open is compared with every row.
+
+    Args:
+        rows: The rows; each may be chosen.
+        queries: Positions of the rows whose neighbours are wanted, ascending.
+        count: Number of neighbours wanted, without the row itself; fewer than there are rows.
+        thrifty: Whether to compare in float64 at once, which needs no copy of the rows but time.
+
+    Yields:
+        Pairs; every query exactly once.
+
+    Complexity:
+        O(queries * items * dim) time; memory of a float32 copy of the rows and one block of queries.
+    """
+    searched = np.empty((0, rows.dim), np.float32) if thrifty else float32_rows(rows, rows.scale)
+    bound = float32_error(rows) / rows.unit
+    whole: bool | None = None
+    fetch = min(count + 1 + max(8, count // 2), len(rows))
+    for start in range(0, len(queries), QUERY_ROWS):
+        asked = queries[start : start + QUERY_ROWS]
+        for size in () if thrifty else (fetch, min(4 * fetch, len(rows))):
+            found, asked = _fetch(rows, searched, bound, asked, count, size)
+            if len(found.query):
+                yield found
+            if len(asked) == 0:
+                break
+        if len(asked) and whole is None:
+            whole = has_whole_numbers(rows)
+        step = max(1, _DENSE_SCORES // len(rows))
+        for at in range(0, len(asked), step):
+            yield _compare_all(rows, asked[at : at + step], count, whole=bool(whole))
+
+
+def float32_rows(rows: FeatureRows, scale: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the rows in float32, divided by a scale."""
+    search = np.empty((len(rows), rows.dim), dtype=np.float32)
+
+    def convert(part: slice, buffer: NDArray[np.float64]) -> None:
+        search[part] = scaled_rows(rows, np.arange(part.start, part.stop), scale, buffer)
+
+    for_chunks(len(rows), rows.dim, convert)
+    return search
+
+
+def _fetch(
+    rows: FeatureRows,
+    searched: NDArray[np.float32],
+    bound: NDArray[np.float64],
+    queries: NDArray[np.int64],
+    count: int,
+    size: int,
+) -> tuple[Candidates, NDArray[np.int64]]:
+    """Return the candidates of the lists that are complete, and the queries whose lists are not."""
+    contiguous = len(queries) == queries[-1] - queries[0] + 1
+    asked = searched[queries[0] : queries[-1] + 1] if contiguous else searched[queries]
+    if rows.metric == "l2":
+        distance, item = faiss.knn(asked, searched, size, metric=faiss.METRIC_L2)
+        score = -distance
+    else:
+        score, item = faiss.knn(asked, searched, size, metric=faiss.METRIC_INNER_PRODUCT)
+    itself = item == queries[:, None]
+    # Scores descend; the row itself does not count.
+    last = np.where(itself[:, :count].any(axis=1), count, count - 1)
+    margin = 2 * bound[queries]
+    needed = score[np.arange(len(queries)), last].astype(np.float64) - margin
+    complete = (score[:, -1] < needed) | (size == len(rows))
+    row, column = np.nonzero((score >= needed[:, None]) & ~itself & complete[:, None])
+    upper = (score[row, column] + margin[row]) * rows.unit
+    return Candidates(queries[row], item[row, column], upper), queries[~complete]
+
+
+def _compare_all(
+    rows: FeatureRows, queries: NDArray[np.int64], count: int, *, whole: bool
+) -> Candidates:
+    """Compare queries with every row in float64; of ``whole`` numbers, choose among ties already."""
+    score = _dense_scores(rows, queries)
+    score[np.arange(len(queries)), queries] = -np.inf
+    best = np.partition(score, len(rows) - count, axis=1)[:, len(rows) - count, None]
+    if whole:
+        keep, tied = score > best, score == best
+        missing = count - keep.sum(axis=1, keepdims=True)
+        keep |= tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing)
+    else:
+        size = np.ones(len(queries))
+        if rows.metric == "inner_product":
+            size = rows.norm[queries] * rows.norm.max()
+        elif rows.metric == "l2":
+            size = (rows.norm[queries] + rows.norm.max()) ** 2
+        # Both this product and the exact score round; two scores are compared.
+        keep = score >= best - 4 * (rows.dim + 16) * 2.0**-53 * size[:, None]
+    row, item = np.nonzero(keep)
+    return Candidates(queries[row], item, np.full(len(row), np.inf))
+
+
+def _dense_scores(rows: FeatureRows, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+    left = rows.source[rows.present[queries]].astype(np.float64)
+    score = np.empty((len(queries), len(rows)))
+    step = max(1, _DENSE_VALUES // rows.dim)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        np.matmul(left, rows.source[rows.present[part]].astype(np.float64).T, out=score[:, part])
+    if rows.metric == "cosine":
+        score /= rows.norm[queries][:, None] * rows.norm
+    elif rows.metric == "l2":
+        score *= 2
+        score -= rows.square[queries][:, None] + rows.square
+    return score

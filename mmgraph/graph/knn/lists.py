@@ -1,0 +1,116 @@
+"""From a plan to the lists of all items: the search that was planned, and what it leaves over."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mmgraph.graph.knn.approximate import approximate_candidates, measure_recall
+from mmgraph.graph.knn.canonical import Candidates, Lists, choose_nearest, join_lists
+from mmgraph.graph.knn.choice import APPROXIMATE, Plan, recall_error
+from mmgraph.graph.knn.flat import flat_candidates
+from mmgraph.graph.knn.join import join_candidates
+from mmgraph.graph.knn.rows import FeatureRows
+
+
+class Clock:
+    """Adds up the seconds of phases, one after another."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """Add the time since the last call to a phase."""
+        now = time.perf_counter()
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._last
+        self._last = now
+
+
+@dataclass
+class Search:
+    """One search, ready to run.
+
+    Attributes:
+        rows: The rows; each may be chosen.
+        targets: Positions of the rows whose lists are wanted, ascending.
+        count: Neighbours of each.
+        plan: The way to go.
+        device: Where products are made.
+        min_recall: Least recall of an approximate search.
+        max_memory: Bytes that may be used; no limit when None.
+        seed: For approximate searches.
+        progress: Called with the share that is done.
+    """
+
+    rows: FeatureRows
+    targets: NDArray[np.int64]
+    count: int
+    plan: Plan
+    device: torch.device
+    min_recall: float
+    max_memory: int | None
+    seed: int
+    progress: Callable[[float], None] | None
+
+    def run(self, clock: Clock) -> tuple[Lists, float]:
+        """Return the lists of all targets, by ascending target, and the recall.
+
+        Raises:
+            GraphError: The recall is below ``min_recall``.
+        """
+        if not self.count or not len(self.targets):
+            shape = len(self.targets), self.count
+            return Lists(self.targets, np.empty(shape, np.int64), np.empty(shape)), 1.0
+        if self.plan.method in APPROXIMATE:
+            return self._approximate(clock)
+        parts, left = [], self.targets
+        if self.plan.method == "join":
+            found, left = join_candidates(
+                self.rows,
+                self.targets,
+                self.count,
+                precision=self.plan.precision,
+                device=self.device,
+                progress=self.progress,
+            )
+            parts = self._choose(found, clock)
+        return join_lists([*parts, *self._flat(left, clock)]), 1.0
+
+    def _approximate(self, clock: Clock) -> tuple[Lists, float]:
+        found, few = approximate_candidates(
+            self.rows,
+            self.targets,
+            self.count,
+            method=self.plan.method,
+            min_recall=self.min_recall,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        parts = self._choose(found, clock)
+        lists = join_lists([*parts, *self._flat(np.concatenate(few), clock)])
+        recall = measure_recall(self.rows, lists, self.seed)
+        clock.lap("recall")
+        if recall < self.min_recall:
+            raise recall_error(recall, self.min_recall, self.plan.method)
+        return lists, recall
+
+    def _flat(self, left: NDArray[np.int64], clock: Clock) -> list[Lists]:
+        """Return the lists of the targets that another way left over, or of all."""
+        if not len(left):
+            return []
+        # Where memory is limited, what is left over must do without a float32 copy of all rows.
+        thrifty = self.plan.method != "flat" and self.max_memory is not None
+        return self._choose(flat_candidates(self.rows, left, self.count, thrifty=thrifty), clock)
+
+    def _choose(self, found: Iterable[Candidates], clock: Clock) -> list[Lists]:
+        parts = []
+        for candidates in found:
+            clock.lap("search")
+            parts.append(choose_nearest(self.rows, candidates, self.count))
+            clock.lap("score")
+        clock.lap("search")
+        return parts
