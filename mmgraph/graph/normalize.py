@@ -4,7 +4,7 @@ The only place of the graph room that divides by a degree. Everything here is pu
 argument is changed, and gradients flow through the weights (not through the choice of edges).
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -13,7 +13,8 @@ from mmgraph.errors import GraphError, nearest
 
 EdgeNorm = Literal["none", "row", "sym"]
 BipartiteNorm = Literal["sym", "rw", "rw_self", "none"]
-CountNorm = Literal["none", "max", "row_max", "sym", "cosine", "jaccard"]
+CountNorm = Literal["none", "max", "row_max", "sym", "cosine", "jaccard", "pmi"]
+COUNT_NORMS: tuple[CountNorm, ...] = get_args(CountNorm)
 
 
 class BipartiteWeights(NamedTuple):
@@ -99,8 +100,9 @@ def bipartite_weights(
 ) -> BipartiteWeights:
     """Weigh the user-item pairs for both directions of message passing.
 
-    ``sym`` is ``1 / sqrt(d_u d_i)``, ``rw`` is ``1 / d`` of the receiving node, ``rw_self`` is ``1
-    / (d + 1)`` of the receiving node with the same weight for its own vector, ``none`` is one.
+    ``sym`` is ``1 / sqrt(d_u d_i)``, ``rw`` is ``1 / d`` of the receiving node (``row`` or ``mean``
+    elsewhere), ``rw_self`` is ``1 / (d + 1)`` of the receiving node with the same weight for its
+    own vector, ``none`` is one.
 
     Source: He et al., LightGCN, 2020, eq. (3) for ``sym``; the code of LATTICE, 2021, for
     ``rw_self``.
@@ -141,18 +143,20 @@ def bipartite_weights(
 
 
 def count_weights(
-    count: Tensor, target_size: Tensor, source_size: Tensor, norm: CountNorm
+    count: Tensor, target_size: Tensor, source_size: Tensor, norm: CountNorm, *, total: int = 1
 ) -> Tensor:
     """Turn co-interaction counts into weights; ``max`` is left to the caller, who knows all counts.
 
     Args:
         count: Off-diagonal counts of pairs.
         target_size: What the receiving node of each pair is measured by: the largest count of its
-            row for ``row_max``, the sum of its row for ``sym``, its degree for ``cosine`` and
-            ``jaccard``.
+            row for ``row_max``, the sum of its row for ``sym``, its degree for ``cosine``,
+            ``jaccard`` and ``pmi``.
         source_size: The same for the other node of each pair.
         norm: ``none`` and ``max`` give the count itself, ``row_max`` ``c / a``, ``sym`` and
-            ``cosine`` ``c / sqrt(a b)``, ``jaccard`` ``c / (a + b - c)``.
+            ``cosine`` ``c / sqrt(a b)``, ``jaccard`` ``c / (a + b - c)``, ``pmi`` ``log(c total /
+            (a b))``, which is not positive for a pair that meets no more often than by chance.
+        total: Number of partners, for ``pmi``.
 
     Returns:
         float64 weights, one for each pair; the counts themselves for ``none`` and ``max``.
@@ -167,7 +171,10 @@ def count_weights(
         return count.double() * degree_power(target_size.double(), -1.0)
     if norm == "jaccard":
         return count.double() / (target_size + source_size - count).double()
-    return count.double() / (target_size.double() * source_size.double()).sqrt()
+    product = target_size.double() * source_size.double()
+    if norm == "pmi":
+        return (count.double() * total / product).log()
+    return count.double() / product.sqrt()
 
 
 def check_norm(norm: str, known: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.conv import LightGCNConv
 from mmgraph.nn.early_fusion import EarlyFusion
+from mmgraph.nn.edge_dropping import KeptEdges, drop_edges, num_kept
 from mmgraph.nn.encoders import ModalityEncoder, id_embedding
 from mmgraph.nn.fusion import EdgeFusion, normalize_rows, presence_mean
 from mmgraph.nn.losses import bpr_loss
@@ -22,11 +23,13 @@ __all__ = [
     "EarlyFusion",
     "EdgeFusion",
     "FusedItemGraph",
+    "KeptEdges",
     "LayerStack",
     "LightGCNConv",
     "ModalityEncoder",
     "UserItemPropagation",
     "bpr_loss",
+    "drop_edges",
     "edge_cosine",
     "fuse_item_graphs",
     "id_embedding",
@@ -34,5 +37,6 @@ __all__ = [
     "merge_edges",
     "normalize_by_row",
     "normalize_rows",
+    "num_kept",
     "presence_mean",
 ]

@@ -115,6 +115,12 @@ def test_count_weights_by_hand():
     }
 
 
+def test_pmi_is_zero_where_a_pair_meets_as_often_as_by_chance():
+    a, b = torch.tensor([8, 8, 8]), torch.tensor([4, 4, 4])
+    found = count_weights(torch.tensor([1, 2, 4]), a, b, "pmi", total=16)
+    assert found.tolist() == pytest.approx([-0.6931471805599453, 0.0, 0.6931471805599453])
+
+
 def test_unknown_names_are_named(graph):
     with pytest.raises(GraphError, match=r"got 'rows'\); did you mean 'row'"):
         normalize_edges(*graph, 8, "rows")
