@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from mmgraph.graph import build_graph
 from mmgraph.models import get_model
 from mmgraph.models.base import Recommender, score_function
 from mmgraph.training import CheckpointStore, EpochReport, PairwiseSampler, fit
+
+Folder = str | Path
 
 
 class Observer:
@@ -142,6 +145,7 @@ def train(
     seed: int | None = None,
     out: str | Path | None = None,
     device: str = "cpu",
+    cache: Folder | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Train a recipe on a data set, evaluate it once on test, and save everything in a run folder.
@@ -153,6 +157,7 @@ def train(
         seed: Replaces the recipe's seed.
         out: The run folder, new or empty; by default ``runs/<dataset>/<model>-seed<seed>``, numbered if taken.
         device: Where to train and rank: ``cpu``, ``cuda``, ``cuda:1``.
+        cache: Folder to keep built graphs in and find them again, see :func:`mmgraph.build_graph`.
         observer: Is told what happens.
 
     Returns:
@@ -177,7 +182,7 @@ def train(
     observer.phase("reading the data")
     data = dataset if isinstance(dataset, MultimodalDataset) else _load(resolved)
     resolved = resolved.fitted_to(data.num_items)
-    parts = _prepare(resolved, data, observer, device)
+    parts = _prepare(resolved, data, observer, device, cache)
     target = Path(out) if out is not None else _free_folder(data.name, resolved)
     folder = RunFolder.create(
         target,
@@ -195,7 +200,11 @@ def train(
 
 
 def resume(
-    run: str | Path, *, dataset: str | Path | None = None, observer: Observer | None = None
+    run: str | Path,
+    *,
+    dataset: str | Path | None = None,
+    cache: Folder | None = None,
+    observer: Observer | None = None,
 ) -> Run:
     """Continue an interrupted run, on its device and with its number of threads.
 
@@ -204,6 +213,7 @@ def resume(
     Args:
         run: The run folder.
         dataset: Where the data set is now, if it has moved.
+        cache: As for :func:`train`.
         observer: Is told what happens.
 
     Raises:
@@ -218,7 +228,7 @@ def resume(
     torch.set_num_threads(loaded.folder.read_json(names.ENVIRONMENT).get("threads") or before)
     try:
         observer.phase("reading the data")
-        parts = _prepare(loaded.recipe, loaded.dataset, observer, device)
+        parts = _prepare(loaded.recipe, loaded.dataset, observer, device, cache)
         return _train_and_save(loaded, loaded.dataset, parts, observer)
     finally:
         torch.set_num_threads(before)
@@ -274,10 +284,12 @@ def _load(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset
     return load_dataset(source, split=data.split, modalities=data.modalities)
 
 
-def _build_model(recipe: Recipe, data: MultimodalDataset, observer: Observer) -> Recommender:
+def _build_model(
+    recipe: Recipe, data: MultimodalDataset, observer: Observer, cache: Folder | None = None
+) -> Recommender:
     model_class = get_model(recipe.model.name)
     observer.phase("building the graph")
-    graph = build_graph(data, recipe.graph, progress=observer.phase)
+    graph = build_graph(data, recipe.graph, cache=cache, progress=observer.phase)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return model_class(graph, recipe.model)
@@ -297,14 +309,14 @@ def _device(name: str) -> torch.device:
 
 
 def _prepare(
-    recipe: Recipe, data: MultimodalDataset, observer: Observer, device_name: str
+    recipe: Recipe, data: MultimodalDataset, observer: Observer, where: str, cache: Folder | None
 ) -> _Parts:
     """Build everything that can refuse the recipe or the data, before a byte is written."""
     for note in data.notes:
         observer.note(note)
-    device = _device(device_name)
+    device = _device(where)
     begin = time.perf_counter()
-    model = _build_model(recipe, data, observer).to(device)
+    model = _build_model(recipe, data, observer, cache).to(device)
     build_s = time.perf_counter() - begin
     sampler = PairwiseSampler(
         torch.from_numpy(data.train.user).to(device),
@@ -362,13 +374,9 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
 def _validator(
     data: MultimodalDataset, config: EvaluationConfig, device: torch.device
 ) -> Evaluator:
+    parts = [(part.user, part.item) for part in (data.train, data.valid)]
     return Evaluator.for_validation(
-        (data.train.user, data.train.item),
-        (data.valid.user, data.valid.item),
-        num_users=data.num_users,
-        num_items=data.num_items,
-        config=config,
-        device=device,
+        *parts, num_users=data.num_users, num_items=data.num_items, config=config, device=device
     )
 
 
@@ -379,21 +387,13 @@ def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
 def _tester(
     data: MultimodalDataset, config: EvaluationConfig, device: torch.device | str
 ) -> Evaluator:
+    parts = [(part.user, part.item) for part in (data.train, data.valid, data.test)]
     return Evaluator.for_test(
-        (data.train.user, data.train.item),
-        (data.valid.user, data.valid.item),
-        (data.test.user, data.test.item),
-        num_users=data.num_users,
-        num_items=data.num_items,
-        config=config,
-        device=device,
+        *parts, num_users=data.num_users, num_items=data.num_items, config=config, device=device
     )
 
 
 def _free_folder(dataset: str, recipe: Recipe) -> Path:
     base = Path("runs") / dataset / f"{recipe.model.name}-seed{recipe.seed}"
-    number, path = 1, base
-    while path.exists():
-        number += 1
-        path = base.with_name(f"{base.name}-{number}")
-    return path
+    numbered = (base.with_name(f"{base.name}-{number}") for number in count(2))
+    return next(path for path in chain([base], numbered) if not path.exists())

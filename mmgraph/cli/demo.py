@@ -175,6 +175,7 @@ def _build_graph(dataset: "MultimodalDataset", folder: Path) -> dict[str, Any]:
     """Build all edge types, save them, and return what ``inspect_graph`` says of them."""
     from mmgraph.cli.progress import observing
     from mmgraph.graph import (
+        BuildRecord,
         GraphConfig,
         build_graph,
         graph_metadata,
@@ -184,10 +185,10 @@ def _build_graph(dataset: "MultimodalDataset", folder: Path) -> dict[str, Any]:
 
     # A small catalogue has fewer neighbours to offer than the default asks for.
     config = GraphConfig(k=min(GraphConfig().k, dataset.num_items - 1))
-    seconds: dict[str, float] = {}
+    record = BuildRecord()
     with observing() as observer:
-        graph = build_graph(dataset, config, timings=seconds, progress=observer.phase)
-        save_graph(graph, folder, metadata=graph_metadata(dataset, config, timings=seconds))
+        graph = build_graph(dataset, config, record=record, progress=observer.phase)
+        save_graph(graph, folder, metadata=graph_metadata(dataset, config, record=record))
         observer.phase("comparing neighbours with chance")
         return inspect_graph(graph)
 

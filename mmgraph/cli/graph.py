@@ -21,6 +21,11 @@ from mmgraph.cli.console import (
 if TYPE_CHECKING:
     from mmgraph.graph import GraphConfig
 
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Keep built graphs here and find them again; off by default."),
+]
+
 app = typer.Typer(help="Build graphs and look at them.")
 
 
@@ -34,25 +39,33 @@ def build(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A GraphConfig key, such as k=20."),
     ] = None,
+    cache: CacheOption = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a graph that is already there.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Build all graphs of a data set and save them with the hashes of what they were made from."""
     from mmgraph.cli.progress import observing
     from mmgraph.data import load_dataset
-    from mmgraph.graph import build_graph, check_target, graph_metadata, save_graph
+    from mmgraph.graph import BuildRecord, build_graph, check_target, graph_metadata, save_graph
 
     check_target(out, overwrite=overwrite)
     config = graph_config(set_ or [])
     begin = time.perf_counter()
-    seconds: dict[str, float] = {}
+    record = BuildRecord()
     with observing() as observer:
         observer.phase("read")
         loaded = load_dataset(dataset)
-        seconds["read"] = time.perf_counter() - begin
-        graph = build_graph(loaded, config, timings=seconds, progress=observer.phase)
+        record.seconds["read"] = time.perf_counter() - begin
+        graph = build_graph(
+            loaded,
+            config,
+            cache=cache,
+            record=record,
+            progress=observer.phase,
+            advance=lambda share: observer.progress(int(100 * share), 100),
+        )
         observer.phase("save")
-        metadata = graph_metadata(loaded, config, timings=seconds)
+        metadata = graph_metadata(loaded, config, record=record)
         save_graph(graph, out, metadata=metadata, overwrite=overwrite)
     counts = {"__".join(kind): graph[kind].edge_index.size(1) for kind in graph.edge_types}
     if json:
@@ -60,9 +73,13 @@ def build(
         print_json({"graph": str(out), "nodes": nodes, "edges": counts, **metadata})
         return
     console = results()
-    rows = [[phase, format_seconds(spent)] for phase, spent in seconds.items()]
+    rows = [[phase, format_seconds(spent)] for phase, spent in record.seconds.items()]
     print_table(console, "Seconds of each phase", ["phase", "time"], rows)
+    print_reports(console, record.reports)
     print_table(console, "Edges", ["type", "edges"], [*counts.items()])
+    if record.cache is not None:
+        how = "from the cache" if record.cache["found"] else "built for the cache"
+        console.print(f"edges {how}: {record.cache['key']}", markup=False, soft_wrap=True)
     console.print(f"graph saved in {out}", markup=False, soft_wrap=True)
     print_next(console, [command_line("mmgraph", "graph", "inspect", out)])
 
@@ -80,12 +97,13 @@ def inspect(
     metadata = read_graph_metadata(folder)
     facts = inspect_graph(load_graph(folder))
     if json:
-        names: tuple[str, ...] = ("config", "inputs", "seconds")
+        names: tuple[str, ...] = ("config", "inputs", "seconds", "reports")
         known = {name: metadata[name] for name in names if name in metadata}
         print_json({"graph": str(folder), **facts, **known})
         return
     name = metadata.get("inputs", {}).get("dataset", folder)
     print_graph(results(), facts, title=f"Graph of {name}")
+    print_reports(results(), metadata.get("reports", {}))
 
 
 def graph_config(assignments: Sequence[str]) -> "GraphConfig":
@@ -124,6 +142,34 @@ def print_graph(console: Console, facts: Mapping[str, Any], *, title: str) -> No
         "ratio",
     ]
     print_table(console, "Do near items share users?", columns, rows)
+
+
+def print_reports(console: Console, reports: Mapping[str, Mapping[str, Any]]) -> None:
+    """Show how neighbours were searched and co-interactions counted, as tables; nothing without."""
+    searches = [
+        [
+            phase,
+            f"{report['method']}, {report['precision']}",
+            report["recall"],
+            report["num_searched"],
+            report["num_without_edges"],
+            f"{report['memory'] / 1e6:,.0f} MB",
+            format_seconds(sum(report["seconds"].values())),
+        ]
+        for phase, report in reports.items()
+        if phase.startswith("knn_")
+    ]
+    columns = ["search", "method", "recall", "searched", "without edges", "memory", "time"]
+    if searches:
+        print_table(console, "How neighbours were searched", columns, searches, left=2)
+    limited = [
+        [phase, report["partners_limited"], report["interactions_left_out"]]
+        for phase, report in reports.items()
+        if phase.startswith("co_") and report["partners_limited"]
+    ]
+    columns = ["counts", "partners limited", "interactions left out"]
+    if limited:
+        print_table(console, "What co_max_interactions left out", columns, limited)
 
 
 def _edge_row(name: str, edges: Mapping[str, Any]) -> list[object]:

@@ -20,6 +20,7 @@ from mmgraph.cli.console import (
     results,
     say,
 )
+from mmgraph.cli.graph import CacheOption
 from mmgraph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ EXAMPLE = "Example: mmgraph train lightgcn --dataset movielens-small --set model
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as graph.k=20."),
+]
+
+ResumeOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed.")
 ]
 
 _KS = (10, 20)
@@ -53,11 +58,9 @@ def train(
         Path | None,
         typer.Option(metavar="DIR", help="Run folder; by default runs/DATASET/MODEL-seedSEED."),
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed."),
-    ] = None,
+    resume: ResumeOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
+    cache: CacheOption = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonFlag = False,
@@ -77,7 +80,7 @@ def train(
         with observing(quiet=quiet) as observer:
             if resume is not None:
                 _check_same(resume, recipe, overrides=set_ or [], seed=seed, out=out)
-                run = experiment.resume(resume, dataset=dataset, observer=observer)
+                run = experiment.resume(resume, dataset=dataset, cache=cache, observer=observer)
             else:
                 assert recipe is not None
                 run = experiment.train(
@@ -87,6 +90,7 @@ def train(
                     seed=seed,
                     out=out,
                     device=device,
+                    cache=cache,
                     observer=observer,
                 )
     except KeyboardInterrupt:

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import GraphError
-from mmgraph.graph.bipartite import bipartite_edges
+from mmgraph.graph.bipartite import BipartiteEdges, bipartite_edges
+from mmgraph.graph.cache import CacheEntry
 from mmgraph.graph.cointeraction import cointeraction_graph
-from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.normalize import normalize_edges
+from mmgraph.graph.knn import Method, Metric, knn_search
+from mmgraph.graph.normalize import BipartiteNorm, CountNorm, EdgeNorm, normalize_edges
 from mmgraph.graph.schema import (
     CO_ITEM,
     CO_USER,
@@ -33,6 +37,12 @@ from mmgraph.graph.schema import (
 if TYPE_CHECKING:
     from mmgraph.data.dataset import MultimodalDataset
 
+_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB)")
+
+Say = Callable[[str], None]
+Advance = Callable[[float], None]
+
 
 class GraphConfig(BaseModel):
     """What a graph holds besides the user-item edges, and how its edges are weighed.
@@ -40,7 +50,11 @@ class GraphConfig(BaseModel):
     Attributes:
         k: Neighbours of each item in the nearest-neighbour graphs.
         metric: How features are compared.
-        method: How neighbours are searched.
+        method: How neighbours are searched, see :func:`mmgraph.graph.knn_search`.
+        min_recall: Share of the true neighbours that an approximate search must find; below 1
+            it may be chosen.
+        max_memory: Working memory of the neighbour search besides the features, such as "4GB".
+        seed: Of an approximate search, and of the interactions that ``co_max_interactions`` keeps.
         include_self: Whether an item is one of its own ``k`` neighbours.
         edges: Item and user graphs to add.
         ui_norm: Normalisation of the user-item edges.
@@ -48,28 +62,92 @@ class GraphConfig(BaseModel):
         co_normalize: How co-interaction counts become weights.
         co_item_top_k: Co-interaction edges kept for each item; all when None.
         co_user_top_k: The same for each user.
+        co_max_interactions: Users (in user graphs: items) with more interactions count with a
+            random subset of this many; no limit when None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     k: int = 10
-    metric: Literal["cosine", "inner_product", "l2"] = "cosine"
-    method: Literal["auto", "flat"] = "auto"
+    metric: Metric = "cosine"
+    method: Method = "auto"
+    min_recall: float = Field(default=1.0, gt=0, le=1)
+    max_memory: str | None = None
+    seed: int = Field(default=0, ge=0, lt=2**31)
     include_self: bool = False
     edges: tuple[Literal["knn", "co_item", "co_user"], ...] = ("knn", "co_item", "co_user")
-    ui_norm: Literal["sym", "rw", "rw_self", "none"] = "sym"
-    knn_norm: Literal["none", "sym", "row"] = "none"
-    co_normalize: Literal["none", "max", "row_max", "sym", "cosine", "jaccard"] = "max"
+    ui_norm: BipartiteNorm = "sym"
+    knn_norm: EdgeNorm = "none"
+    co_normalize: CountNorm = "max"
     co_item_top_k: int | None = Field(default=None, ge=1)
     co_user_top_k: int | None = Field(default=10, ge=1)
+    co_max_interactions: int | None = Field(default=None, ge=1)
+
+    @field_validator("max_memory", mode="before")
+    @classmethod
+    def _check_size(cls, value: Any) -> Any:
+        known = isinstance(value, str) and _SIZE.fullmatch(value.strip())
+        if value is not None and (not known or parse_size(value) < 1):
+            raise ValueError(
+                f'must be a size in MB, GB or TB, such as "500MB" or "4GB" (got {value!r})'
+            )
+        return value
+
+    @property
+    def max_memory_bytes(self) -> int | None:
+        """The value of ``max_memory`` in bytes.
+
+        Example:
+            >>> GraphConfig(max_memory="1.5GB").max_memory_bytes
+            1500000000
+        """
+        return None if self.max_memory is None else parse_size(self.max_memory)
+
+
+def parse_size(text: str) -> int:
+    """Return a size such as "500MB" in bytes; a GB has 10^9 of them."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise GraphError(f'a size must be such as "500MB" or "4GB" (got {text!r})')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+@dataclass
+class BuildRecord:
+    """What there is to say about a build besides its graph; an empty one is filled by ``build_graph``.
+
+    Attributes:
+        seconds: Seconds of each phase: ``cache`` (with a cache), ``features``, ``knn_<modality>``,
+            ``co_item``, ``co_user``, ``assemble``; those of the building are missing when the
+            cache had the graph.
+        reports: Phase -> how its edges came about. Of a neighbour search what
+            :meth:`KNNGraph.report` says: the method that ran, recall, searched items and items
+            without edges, memory and seconds. Of co-interaction the way of counting and what
+            ``co_max_interactions`` left out.
+        cache: With a cache: ``key``, ``found`` (whether it had the graph) and ``problem`` (a
+            sentence where an entry was damaged or could not be written); None without one.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cache: dict[str, Any] | None = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Note the seconds of a block."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 def build_graph(
     dataset: "MultimodalDataset",
     config: GraphConfig | None = None,
     *,
-    timings: dict[str, float] | None = None,
-    progress: Callable[[str], None] | None = None,
+    cache: str | Path | None = None,
+    record: BuildRecord | None = None,
+    progress: Say | None = None,
+    advance: Advance | None = None,
 ) -> HeteroData:
     """Build the graph of a data set.
 
@@ -79,82 +157,73 @@ def build_graph(
     Args:
         dataset: The data set.
         config: What to build; the defaults when None.
-        timings: Receives the seconds of each phase: ``features``, ``knn_<modality>``, ``co_item``,
-            ``co_user``, ``assemble``.
+        cache: Folder of graphs that were built before, made when missing; nothing is kept when
+            None. A graph from it equals a fresh one byte for byte; what it is found by is said in
+            :mod:`mmgraph.graph.cache`.
+        record: An empty record, to be filled with seconds and reports.
         progress: Called with one line at the start of each phase.
+        advance: Called with the share of the present neighbour search that is done.
 
     Returns:
         A graph that passes :func:`mmgraph.graph.check_graph`.
 
     Raises:
-        GraphError: ``config.k`` does not fit the number of items, or a feature is not finite.
+        GraphError: ``config.k`` does not fit the number of items, a feature is not finite, a search
+            needs more than ``config.max_memory`` or finds less than ``config.min_recall``, or
+            ``cache`` is no folder.
 
     Complexity:
         The nearest-neighbour graphs dominate: O(num_items^2 * dim) for each modality.
+
+    Example:
+        >>> from mmgraph.testing import checkerboard_dataset
+        >>> record = BuildRecord()
+        >>> graph = build_graph(checkerboard_dataset(), GraphConfig(k=3), record=record)
+        >>> graph["item", "knn_text", "item"].num_edges, record.reports["knn_text"]["recall"]
+        (36, 1.0)
     """
     config = config or GraphConfig()
-    timings = {} if timings is None else timings
+    record = BuildRecord() if record is None else record
     say = progress or (lambda line: None)
-    num_users, num_items = dataset.num_users, dataset.num_items
-    data = HeteroData()
-    data[USER].num_nodes, data[ITEM].num_nodes = num_users, num_items
-    with _phase(timings, "features"):
+    entry = None
+    if cache is not None:
+        with record.phase("cache"):
+            entry = CacheEntry(cache, dataset, config)
+    with record.phase("features"):
         say(f"features: {', '.join(dataset.features) or 'none'}")
-        for modality, features in dataset.features.items():
-            data[ITEM][feature_key(modality)] = torch.from_numpy(
-                np.array(features.x, dtype=np.float32)
-            )
-            data[ITEM][presence_key(modality)] = torch.from_numpy(
-                np.array(features.present, dtype=bool)
-            )
-    graphs: dict[EdgeType, tuple[torch.Tensor, torch.Tensor]] = {}
-    for modality in dataset.features if "knn" in config.edges else ():
-        with _phase(timings, f"knn_{modality}"):
-            say(
-                f"knn_{modality}: {int(data[ITEM][presence_key(modality)].sum())} of {num_items} "
-                f"items, k={config.k}"
-            )
-            graphs[knn_edge_type(modality)] = _knn(data, modality, config)
-    top_k = {"item": config.co_item_top_k, "user": config.co_user_top_k}
-    sides: tuple[tuple[Literal["item", "user"], EdgeType], ...] = (
-        ("item", CO_ITEM),
-        ("user", CO_USER),
-    )
-    for side, edge_type in sides:
-        if f"co_{side}" in config.edges:
-            with _phase(timings, f"co_{side}"):
-                say(f"co_{side}: {len(dataset.train.user)} training interactions")
-                graphs[edge_type] = cointeraction_graph(
-                    dataset.train.user,
-                    dataset.train.item,
-                    num_users=num_users,
-                    num_items=num_items,
-                    side=side,
-                    top_k=top_k[side],
-                    normalize=config.co_normalize,
-                )
-    with _phase(timings, "assemble"):
-        say("assemble")
-        _add_bipartite(data, dataset, config)
-        for edge_type, (edge_index, edge_weight) in graphs.items():
-            data[edge_type].edge_index, data[edge_type].edge_weight = edge_index, edge_weight
-        data.validate()
+        data = _without_edges(dataset)
+    if entry is None:
+        _add_edges(data, dataset, config, record, say, advance)
+        return data
+    with record.phase("cache"):
+        say(f"cache: looking for {entry.path.name}")
+        reports = entry.load_into(data)
+    if reports is None:
+        _add_edges(data, dataset, config, record, say, advance)
+        with record.phase("cache"):
+            say(f"cache: keeping {entry.path.name}")
+            entry.save(data, graph_metadata(dataset, config, record=record))
+    else:
+        record.reports.update(reports)
+    record.cache = {"key": entry.key, "found": reports is not None, "problem": entry.problem}
     return data
 
 
 def graph_metadata(
-    dataset: "MultimodalDataset", config: GraphConfig, *, timings: Mapping[str, float] | None = None
+    dataset: "MultimodalDataset", config: GraphConfig, *, record: BuildRecord | None = None
 ) -> dict[str, Any]:
     """Describe where a graph came from, in the form :func:`mmgraph.graph.save_graph` stores.
 
     Args:
         dataset: The data set the graph was built from.
         config: What was built.
-        timings: Seconds of each phase.
+        record: What :func:`build_graph` said about it.
 
     Returns:
-        ``config``, ``config_hash``, ``inputs`` (name and hashes of the data set) and ``seconds``.
+        ``config``, ``config_hash``, ``inputs`` (name and hashes of the data set), ``seconds``,
+        ``reports``, and ``cache`` when there was one.
     """
+    record = record or BuildRecord()
     settings = config.model_dump(mode="json")
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return {
@@ -168,49 +237,99 @@ def graph_metadata(
                 name: dict(features.provenance) for name, features in dataset.features.items()
             },
         },
-        "seconds": dict(timings or {}),
+        "seconds": dict(record.seconds),
+        "reports": dict(record.reports),
+        **({} if record.cache is None else {"cache": dict(record.cache)}),
     }
 
 
-def _knn(data: HeteroData, modality: str, config: GraphConfig) -> tuple[torch.Tensor, torch.Tensor]:
+def set_bipartite(data: HeteroData, edges: BipartiteEdges) -> None:
+    """Put both directions of the user-item edges, and the weights of the nodes, into a graph."""
+    data[USER_ITEM].edge_index, data[USER_ITEM].edge_weight = edges.edge_index, edges.edge_weight
+    data[ITEM_USER].edge_index = edges.rev_edge_index
+    data[ITEM_USER].edge_weight = edges.rev_edge_weight
+    if edges.user_self_weight is not None:
+        data[USER].self_weight = edges.user_self_weight
+        data[ITEM].self_weight = edges.item_self_weight
+
+
+def _without_edges(dataset: "MultimodalDataset") -> HeteroData:
+    data = HeteroData()
+    data[USER].num_nodes, data[ITEM].num_nodes = dataset.num_users, dataset.num_items
+    for modality, features in dataset.features.items():
+        # One copy, whatever the type of the given matrix and wherever it lies.
+        x, present = np.array(features.x, dtype=np.float32), np.array(features.present, dtype=bool)
+        data[ITEM][feature_key(modality)] = torch.from_numpy(x)
+        data[ITEM][presence_key(modality)] = torch.from_numpy(present)
+    return data
+
+
+def _add_edges(
+    data: HeteroData,
+    dataset: "MultimodalDataset",
+    config: GraphConfig,
+    record: BuildRecord,
+    say: Say,
+    advance: Advance | None,
+) -> None:
+    graphs: dict[EdgeType, tuple[torch.Tensor, torch.Tensor]] = {}
+    for modality in dataset.features if "knn" in config.edges else ():
+        with record.phase(f"knn_{modality}"):
+            present = int(data[ITEM][presence_key(modality)].sum())
+            say(f"knn_{modality}: {present} of {dataset.num_items} items, k={config.k}")
+            graphs[knn_edge_type(modality)] = _knn(data, modality, config, record, advance)
+    top_k = {"item": config.co_item_top_k, "user": config.co_user_top_k}
+    sides: tuple[tuple[Literal["item", "user"], EdgeType], ...] = (
+        ("item", CO_ITEM),
+        ("user", CO_USER),
+    )
+    pairs: dict[str, Any] = {"user": dataset.train.user, "item": dataset.train.item}
+    pairs |= {"num_users": dataset.num_users, "num_items": dataset.num_items}
+    for side, edge_type in sides:
+        if f"co_{side}" in config.edges:
+            with record.phase(f"co_{side}"):
+                say(f"co_{side}: {len(dataset.train.user)} training interactions")
+                graphs[edge_type] = cointeraction_graph(
+                    **pairs,
+                    side=side,
+                    top_k=top_k[side],
+                    normalize=config.co_normalize,
+                    max_interactions=config.co_max_interactions,
+                    seed=config.seed,
+                    report=record.reports.setdefault(f"co_{side}", {}),
+                )
+    with record.phase("assemble"):
+        say("assemble")
+        set_bipartite(data, bipartite_edges(**pairs, norm=config.ui_norm))
+        for edge_type, (edge_index, edge_weight) in graphs.items():
+            data[edge_type].edge_index, data[edge_type].edge_weight = edge_index, edge_weight
+        data.validate()
+
+
+def _knn(
+    data: HeteroData,
+    modality: str,
+    config: GraphConfig,
+    record: BuildRecord,
+    advance: Advance | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     try:
-        edge_index, edge_weight = knn_graph(
+        found = knn_search(
             data[ITEM][feature_key(modality)],
             config.k,
             metric=config.metric,
             method=config.method,
             include_self=config.include_self,
             mask=data[ITEM][presence_key(modality)],
+            min_recall=config.min_recall,
+            max_memory=config.max_memory_bytes,
+            seed=config.seed,
+            progress=advance,
         )
     except GraphError as error:
         raise GraphError(f"modality {modality!r}: {error}") from error
+    record.reports[f"knn_{modality}"] = found.report()
+    edge_index = found.edge_index
     return edge_index, normalize_edges(
-        edge_index, edge_weight, data[ITEM].num_nodes, config.knn_norm
+        edge_index, found.edge_weight, data[ITEM].num_nodes, config.knn_norm
     )
-
-
-def _add_bipartite(data: HeteroData, dataset: "MultimodalDataset", config: GraphConfig) -> None:
-    edges = bipartite_edges(
-        dataset.train.user,
-        dataset.train.item,
-        num_users=dataset.num_users,
-        num_items=dataset.num_items,
-        norm=config.ui_norm,
-    )
-    data[USER_ITEM].edge_index, data[USER_ITEM].edge_weight = edges.edge_index, edges.edge_weight
-    data[ITEM_USER].edge_index, data[ITEM_USER].edge_weight = (
-        edges.rev_edge_index,
-        edges.rev_edge_weight,
-    )
-    if edges.user_self_weight is not None:
-        data[USER].self_weight, data[ITEM].self_weight = (
-            edges.user_self_weight,
-            edges.item_self_weight,
-        )
-
-
-@contextmanager
-def _phase(timings: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[name] = time.perf_counter() - start

@@ -1,5 +1,6 @@
 """Graphs on disk: a folder with ``graph.safetensors`` and ``graph.json``, whole or not at all."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +16,11 @@ from mmgraph.errors import GraphError
 from mmgraph.files import new_folder, sha256_of
 from mmgraph.graph.schema import check_graph, edge_name
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 TENSORS = "graph.safetensors"
 MANIFEST = "graph.json"
+
+_CHECKSUM = "manifest_sha256"
 
 
 class _Node(BaseModel):
@@ -40,6 +43,7 @@ class _Manifest(BaseModel):
     sha256: str
     nodes: list[_Node]
     edges: list[_Edge]
+    manifest_sha256: str
 
 
 def save_graph(
@@ -58,8 +62,8 @@ def save_graph(
     Args:
         data: A graph that passes :func:`mmgraph.graph.check_graph`.
         folder: Where to write; created when missing.
-        metadata: JSON-able facts stored beside the graph: ``config``, ``inputs``, ``seconds``, see
-            :func:`mmgraph.graph.graph_metadata`.
+        metadata: JSON-able facts stored beside the graph: ``config``, ``inputs``, ``seconds``,
+            ``reports``, see :func:`mmgraph.graph.graph_metadata`.
         overwrite: Whether a graph that is already there may be replaced.
 
     Raises:
@@ -69,7 +73,7 @@ def save_graph(
     target = Path(folder).resolve()
     check_target(target, overwrite=overwrite)
     tensors, nodes, edges = _flatten(data)
-    reserved = {"format_version", "sha256", "nodes", "edges"}
+    reserved = set(_Manifest.model_fields)
     facts = dict(metadata or {})
     if reserved & set(facts):
         raise GraphError(
@@ -86,9 +90,11 @@ def save_graph(
             **facts,
         }
         try:
-            text = json.dumps(manifest, indent=2, allow_nan=False)
+            # As it will be read: what JSON turns into text or lists is hashed as such.
+            manifest = json.loads(json.dumps(manifest, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise GraphError(f"metadata must be made of JSON values ({error})") from error
+        text = json.dumps({**manifest, _CHECKSUM: _hash_manifest(manifest)}, indent=2)
         (fresh / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
@@ -160,19 +166,34 @@ def _read_manifest(folder: Path) -> _Manifest:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise GraphError(f"{file} must be JSON ({error}); build the graph again") from error
     version = raw.get("format_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        newer = "a newer mmgraph wrote it, update mmgraph"
+        older = "an older mmgraph wrote it, build the graph again"
         raise GraphError(
-            f"{file}: format_version must be at most {FORMAT_VERSION} (got {version}); a newer "
-            "mmgraph wrote it, update mmgraph"
+            f"{file}: format_version must be {FORMAT_VERSION} (got {version}); "
+            f"{newer if version > FORMAT_VERSION else older}"
         )
     try:
-        return _Manifest.model_validate(raw)
+        manifest = _Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise GraphError(
             f"{file}: {where or 'content'}: {first['msg']}; build the graph again"
         ) from error
+    found = _hash_manifest(raw)
+    if found != manifest.manifest_sha256:
+        raise GraphError(
+            f"{file} is damaged: its {_CHECKSUM} must be {found[:12]}... (got "
+            f"{manifest.manifest_sha256[:12]}...); build the graph again"
+        )
+    return manifest
+
+
+def _hash_manifest(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != _CHECKSUM}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _flatten(

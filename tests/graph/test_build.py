@@ -1,5 +1,7 @@
-"""build_graph: the contract, no leak, timings, and life inside PyTorch Geometric."""
+"""build_graph: the contract, no leak, the record, memory, and life inside PyTorch Geometric."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,9 +14,15 @@ from torch_geometric.loader import LinkNeighborLoader
 
 from mmgraph.data import load_dataset
 from mmgraph.errors import GraphError
-from mmgraph.graph.build import GraphConfig, build_graph, graph_metadata
+from mmgraph.graph.build import (
+    BuildRecord,
+    GraphConfig,
+    build_graph,
+    graph_metadata,
+    parse_size,
+)
 from mmgraph.graph.cointeraction import cointeraction_graph
-from mmgraph.graph.knn import knn_graph
+from mmgraph.graph.knn import knn_graph, knn_search
 from mmgraph.graph.normalize import normalize_edges
 from mmgraph.graph.schema import (
     CO_ITEM,
@@ -119,15 +127,121 @@ def test_without_features_there_is_still_a_graph(dataset):
     check_graph(data)
 
 
-def test_timings_and_progress(dataset):
-    timings: dict[str, float] = {}
+def test_seconds_and_progress(dataset):
+    record = BuildRecord()
     lines: list[str] = []
-    build_graph(dataset, CONFIG, timings=timings, progress=lines.append)
+    build_graph(dataset, CONFIG, record=record, progress=lines.append)
     phases = ["features", "knn_text", "knn_image", "co_item", "co_user", "assemble"]
-    assert list(timings) == phases
-    assert all(seconds > 0 for seconds in timings.values())
+    assert list(record.seconds) == phases
+    assert all(seconds > 0 for seconds in record.seconds.values())
     assert [line.partition(":")[0] for line in lines] == phases
     assert lines[2] == "knn_image: 15 of 20 items, k=3"
+    assert record.cache is None
+
+
+def test_reports_say_how_and_who_has_no_edges(dataset):
+    x = dataset.features["image"].x.copy()
+    x[np.flatnonzero(dataset.features["image"].present)[:2]] = 0
+    features = {**dataset.features, "image": SimpleNamespace(**vars(dataset.features["image"]))}
+    features["image"].x = x
+    record = BuildRecord()
+    data = build_graph(replace(dataset, features=features), CONFIG, record=record)
+    text, image = record.reports["knn_text"], record.reports["knn_image"]
+    assert (text["num_searched"], text["num_without_edges"]) == (20, 0)
+    # Five items without the feature and two rows of zeros.
+    assert (image["num_searched"], image["num_without_edges"]) == (13, 7)
+    with_edges = data[knn_edge_type("image")].edge_index.unique()
+    assert len(with_edges) == 13
+    assert not x[~np.isin(np.arange(20), with_edges.numpy())].any()
+    assert text["recall"] == 1.0
+    assert {"method", "precision", "memory", "seconds"} <= set(text)
+    assert graph_metadata(dataset, CONFIG, record=record)["reports"] == record.reports
+
+
+def test_the_limit_of_interactions_is_kept_and_recorded(dataset):
+    config = GraphConfig(k=3, co_max_interactions=2, seed=5, co_normalize="pmi")
+    record = BuildRecord()
+    data = build_graph(dataset, config, record=record)
+    train, sizes = dataset.train, {"num_users": 12, "num_items": 20}
+    for side, partner, edge_type in (("item", train.user, CO_ITEM), ("user", train.item, CO_USER)):
+        index, weight = cointeraction_graph(
+            train.user,
+            train.item,
+            **sizes,
+            side=side,
+            top_k=10 if side == "user" else None,
+            normalize="pmi",
+            max_interactions=2,
+            seed=5,
+        )
+        assert torch.equal(data[edge_type].edge_index, index)
+        assert torch.equal(data[edge_type].edge_weight, weight)
+        degree = np.bincount(partner)
+        report = record.reports[f"co_{side}"]
+        assert report["partners_limited"] == (degree > 2).sum() > 0
+        assert report["interactions_left_out"] == np.maximum(degree - 2, 0).sum()
+
+
+def test_options_of_the_search_arrive(dataset, monkeypatch):
+    seen = []
+
+    def spy(*args, **options):
+        seen.append(options)
+        return knn_search(*args, **options)
+
+    monkeypatch.setattr("mmgraph.graph.build.knn_search", spy)
+    values = {"method": "exact", "min_recall": 0.5, "seed": 7, "include_self": True, "metric": "l2"}
+    shares: list[float] = []
+    advance = shares.append
+    build_graph(dataset, GraphConfig(k=2, max_memory="3GB", **values), advance=advance)
+    assert len(seen) == 2
+    assert all(options["progress"] is advance for options in seen)
+    assert all(values.items() <= options.items() for options in seen)
+    assert {options["max_memory"] for options in seen} == {3 * 10**9}
+
+
+def test_too_little_memory_is_refused_with_the_number_needed(dataset):
+    with pytest.raises(GraphError, match=r"modality 'text': max_memory must be at least \d+ bytes"):
+        build_graph(dataset, GraphConfig(k=3, max_memory="0.001MB"))
+
+
+MEMORY = """
+import resource, sys
+from dataclasses import replace
+import numpy as np
+from mmgraph.data import ModalityFeatures
+from mmgraph.graph import GraphConfig, build_graph, check_graph
+from mmgraph.testing import checkerboard_dataset
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+x = np.load(sys.argv[1], mmap_mode="r")
+board = checkerboard_dataset()
+check_graph(build_graph(board, GraphConfig(k=3)))
+wide = ModalityFeatures("wide", x, np.ones(len(x), dtype=bool), {})
+board = replace(board, items=type(board.items)([str(i) for i in range(len(x))]), features={"wide": wide})
+before = peak()
+config = GraphConfig(edges=("co_item",))
+for _ in range(2):  # built, then found
+    graph = None
+    graph = build_graph(board, config, cache=sys.argv[2])
+    check_graph(graph)
+assert graph["item"].x_wide.shape == x.shape
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_mapped_matrix_is_copied_once(tmp_path, dtype):
+    x = np.random.default_rng(0).standard_normal((20_000, 1_024)).astype(dtype)
+    np.save(tmp_path / "x.npy", x)
+    paths = [str(tmp_path / "x.npy"), str(tmp_path / "cache")]
+    command = [sys.executable, "-c", MEMORY, *paths]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    # The pages of the file that were read count as well; a second copy would not fit.
+    assert int(answer.stdout) < x.nbytes + 1.5 * 4 * x.size
 
 
 def test_k_that_does_not_fit_names_the_modality(dataset):
@@ -141,14 +255,44 @@ def test_k_that_does_not_fit_names_the_modality(dataset):
         build_graph(dataset, GraphConfig(k=50))
 
 
-@pytest.mark.parametrize("values", [{"kk": 3}, {"metric": "cos"}, {"co_item_top_k": 0}, {"k": "x"}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kk": 3},
+        {"metric": "cos"},
+        {"co_item_top_k": 0},
+        {"co_max_interactions": 0},
+        {"k": "x"},
+        {"method": "fast"},
+        {"min_recall": 0},
+        {"min_recall": 2},
+        {"min_recall": float("nan")},
+        {"seed": -1},
+        {"max_memory": "abc"},
+        {"max_memory": "-1GB"},
+        {"max_memory": "4"},
+        {"max_memory": "0GB"},
+        {"max_memory": "4GiB"},
+        {"max_memory": -1},
+        {"max_memory": 4_000_000_000},
+    ],
+)
 def test_config_refuses_what_it_does_not_know(values):
     with pytest.raises(ValidationError):
         GraphConfig(**values)
 
 
+@pytest.mark.parametrize(
+    ("text", "size"), [("500MB", 5 * 10**8), ("4 GB", 4 * 10**9), ("1.5TB", 15 * 10**11)]
+)
+def test_sizes(text, size):
+    assert GraphConfig(max_memory=text).max_memory_bytes == size
+    assert parse_size(text) == size
+    assert GraphConfig().max_memory_bytes is None
+
+
 def test_metadata_names_inputs_and_config(dataset):
-    metadata = graph_metadata(dataset, CONFIG, timings={"features": 0.5})
+    metadata = graph_metadata(dataset, CONFIG, record=BuildRecord({"features": 0.5}))
     assert metadata["config"]["k"] == 3
     assert GraphConfig(**metadata["config"]) == CONFIG
     assert metadata["inputs"]["content_hash"] == "c" * 64

@@ -1,5 +1,6 @@
 """Graphs on disk: exact, whole or not at all, and clear about damage."""
 
+import hashlib
 import json
 import os
 
@@ -8,11 +9,12 @@ import torch
 
 from mmgraph.errors import GraphError
 from mmgraph.files import sha256_of
-from mmgraph.graph.build import GraphConfig, build_graph, graph_metadata
+from mmgraph.graph.build import BuildRecord, GraphConfig, build_graph, graph_metadata
 from mmgraph.graph.schema import CO_ITEM, check_graph
 from mmgraph.graph.store import load_graph, read_graph_metadata, save_graph
 
 CONFIG = GraphConfig(k=3, ui_norm="rw_self")
+RECORD = BuildRecord({"a": 1.0}, {"knn_text": {"recall": 1.0}})
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def graph(dataset):
 
 @pytest.fixture
 def saved(graph, dataset, tmp_path):
-    save_graph(graph, tmp_path / "g", metadata=graph_metadata(dataset, CONFIG, timings={"a": 1.0}))
+    save_graph(graph, tmp_path / "g", metadata=graph_metadata(dataset, CONFIG, record=RECORD))
     return tmp_path / "g"
 
 
@@ -51,16 +53,18 @@ def test_round_trip_is_exact(graph, saved):
 
 
 def test_same_graph_same_bytes(graph, saved, dataset, tmp_path):
-    save_graph(graph, tmp_path / "h", metadata=graph_metadata(dataset, CONFIG, timings={"a": 1.0}))
+    save_graph(graph, tmp_path / "h", metadata=graph_metadata(dataset, CONFIG, record=RECORD))
     assert contents(saved) == contents(tmp_path / "h")
 
 
 def test_manifest_carries_config_hashes_counts_and_seconds(saved):
     facts = read_graph_metadata(saved)
-    assert facts["format_version"] == 1
+    assert facts["format_version"] == 2
     assert facts["config"]["ui_norm"] == "rw_self"
     assert facts["inputs"]["split_hash"] == "d" * 64
     assert facts["seconds"] == {"a": 1.0}
+    assert facts["reports"] == {"knn_text": {"recall": 1.0}}
+    assert "cache" not in facts
     assert {node["type"]: node["num_nodes"] for node in facts["nodes"]} == {"user": 12, "item": 20}
     assert facts["edges"][0]["num_edges"] > 0
     assert len(facts["sha256"]) == 64
@@ -154,6 +158,7 @@ def test_a_broken_graph_is_not_saved(graph, tmp_path):
     ("metadata", "message"),
     [
         ({"sha256": "x"}, "metadata must not use sha256"),
+        ({"manifest_sha256": "x"}, "metadata must not use manifest_sha256"),
         ({"seconds": {1, 2}}, "metadata must be made of JSON values"),
         ({"seconds": float("nan")}, "metadata must be made of JSON values"),
     ],
@@ -164,6 +169,14 @@ def test_metadata_that_cannot_be_kept(graph, tmp_path, metadata, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_metadata_is_hashed_as_it_is_read(graph, tmp_path):
+    metadata = {"numbers": {10: "a", 9: "b"}, "pair": (1, 2.5), "text": "\u00e4\u4e2d"}
+    save_graph(graph, tmp_path / "g", metadata=metadata)
+    facts = read_graph_metadata(tmp_path / "g")
+    assert facts["numbers"] == {"10": "a", "9": "b"}
+    assert (facts["pair"], facts["text"]) == ([1, 2.5], "\u00e4\u4e2d")
+
+
 def test_values_that_are_no_tensors_are_refused(graph, tmp_path):
     graph["item"].title = ["a"] * 20
     with pytest.raises(GraphError, match="item/title must be a tensor"):
@@ -171,8 +184,21 @@ def test_values_that_are_no_tensors_are_refused(graph, tmp_path):
 
 
 def set_manifest(folder, **values):
+    """Change values and the checksum with them, as a faulty program would."""
     file = folder / "graph.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    manifest = {**json.loads(file.read_text()), **values}
+    del manifest["manifest_sha256"]
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    file.write_text(json.dumps({**manifest, "manifest_sha256": checksum}))
+
+
+def change_manifest(folder):
+    """Change one digit, so that the file is still JSON of the right form."""
+    file = folder / "graph.json"
+    text = file.read_text()
+    assert '"num_nodes": 12' in text
+    file.write_text(text.replace('"num_nodes": 12', '"num_nodes": 13'))
 
 
 def truncate(folder):
@@ -203,7 +229,9 @@ def drop_tensor(folder):
         (lambda f: (f / "graph.json").write_text("{"), r"graph\.json must be JSON"),
         (lambda f: (f / "graph.json").write_text("[]"), r"graph\.json: content: "),
         (lambda f: (f / "graph.json").write_bytes(b"\xff\xfe"), r"graph\.json must be JSON"),
-        (lambda f: set_manifest(f, format_version=2), r"at most 1 \(got 2\); a newer mmgraph"),
+        (change_manifest, r"graph\.json is damaged: its manifest_sha256 must be"),
+        (lambda f: set_manifest(f, format_version=3), r"must be 2 \(got 3\); a newer mmgraph"),
+        (lambda f: set_manifest(f, format_version=1), r"must be 2 \(got 1\); an older mmgraph"),
         (lambda f: set_manifest(f, nodes="x"), r"graph\.json: nodes: "),
         (drop_tensor, r"does not hold what graph\.json lists"),
     ],
