@@ -64,8 +64,8 @@ sparse: $(STAMP) ## build and install torch-scatter and torch-sparse (optional, 
 test-sparse: sparse ## the tests that need torch-scatter and torch-sparse
 	$(PYTEST) -m sparse $(PYTEST_ARGS)
 
-bench: $(STAMP) ## the speed measurements (BENCH_ARGS are passed on)
-	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+bench: $(STAMP) ## the benchmark of building graphs, 1 minute (BENCH_ARGS='graph --profile regular')
+	$(BIN)/python -m benchmarks $(or $(BENCH_ARGS),graph)
 
 wheel: $(STAMP) ## dist/mmgraph-VERSION-py3-none-any.whl
 	rm -rf dist

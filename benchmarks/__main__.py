@@ -1,20 +1,33 @@
-"""All speed and memory programs on one data set, then the page: ``python -m benchmarks``."""
+"""All measurements: ``python -m benchmarks graph`` and ``python -m benchmarks speed``."""
 
-import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.evaluation import ranking
 from benchmarks.graph import build, memory
-from benchmarks.harness import positive, run_program
+from benchmarks.graph import run as graph
+from benchmarks.harness import OneLineParser, positive, run_program
 from benchmarks.training import epoch
 from mmgraph.data import load_dataset
 
+_USAGE = """\
+usage: python -m benchmarks COMMAND [options]
 
-def main(arguments: Sequence[str] | None = None) -> None:
+  graph     time, memory and recall of building graphs, next to other libraries
+  speed     training, ranking and building on one data set, next to the plain way
+
+python -m benchmarks COMMAND --help says more; python -m benchmarks.report writes the pages.
+"""
+
+
+def speed(arguments: Sequence[str] | None = None) -> None:
     """Run the programs one after another; keep their results only where a folder is given."""
-    parser = argparse.ArgumentParser(description="All speed and memory programs on one data set.")
+    parser = OneLineParser(
+        prog="python -m benchmarks speed",
+        description="All speed and memory programs on one data set.",
+    )
     parser.add_argument("--dataset", default="movielens-small", help="bundled name or folder")
     parser.add_argument("--repeats", type=positive, default=5, help="timed calls of each way (5)")
     parser.add_argument("--threads", type=positive, default=2, help="threads of both ways (2)")
@@ -37,6 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     memory.main([*chosen, *out("memory")])
     if options.results:
         report.main(["--results", str(options.results)])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that is named first."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"graph": graph.main, "speed": speed}
+    if given[:1] in (["-h"], ["--help"]):
+        print(_USAGE, end="")
+    elif not given or given[0] not in commands:
+        got = f" (got {given[0]!r})" if given else ""
+        print(f"name a command: {', '.join(commands)}{got}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        commands[given[0]](given[1:])
 
 
 if __name__ == "__main__":

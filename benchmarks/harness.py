@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faiss
 import torch
@@ -287,9 +287,17 @@ def positive(text: str) -> int:
     return number
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that answers wrong usage with one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where help is."""
+        self.exit(2, f"{self.prog}: {message}; see --help\n")
+
+
 def benchmark_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that all speed programs have."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = OneLineParser(description=description)
     parser.add_argument(
         "--dataset", default="movielens-small", help="bundled name or folder (movielens-small)"
     )

@@ -1,17 +1,23 @@
 """Pictures and tables of what was measured: ``python -m benchmarks.report``.
 
 Reads ``benchmarks/results/*.jsonl`` (speed and memory) and ``benchmarks/results/*.json`` (accuracy),
-writes ``docs/benchmarks/results.md`` and, where matplotlib is installed, one picture a benchmark.
+writes ``docs/benchmarks/results.md`` and, where matplotlib is installed, one picture a benchmark. From
+``benchmarks/results/graph/*.jsonl`` it makes ``docs/benchmarks/graph.md`` and its pictures.
 """
 
 import argparse
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+from benchmarks.graph.figures import by_machine
+from benchmarks.graph.lines import read_lines
+from benchmarks.graph.page import page as graph_page
+from benchmarks.graph.pictures import draw_all
 from benchmarks.harness import OURS, PLAIN, REPOSITORY, TOTAL
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
@@ -197,6 +203,20 @@ def _slug(benchmark: str) -> str:
     return benchmark.replace(" ", "_")
 
 
+def write_graph_page(folder: Path, out: Path, *, pictures: bool) -> None:
+    """Write the page about building graphs from the result files of a folder."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in read_lines(path)]
+    features = [line for line in lines if line["benchmark"] == "features"]
+    machines = by_machine(line for line in lines if line["benchmark"] == "graph")
+    drawn = {}
+    for name, members in machines.items():
+        prefix = "graph_" + "_".join(re.findall("[a-z0-9]+", name.lower()))
+        drawn[name] = draw_all(members, out, prefix) if pictures else []
+    target = out / "graph.md"
+    target.write_text(graph_page(machines, features, drawn), encoding="utf-8")
+    print(f"{target.name}: {len(lines)} lines")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read, draw, write."""
     parser = argparse.ArgumentParser(description="Pictures and tables of what was measured.")
@@ -214,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     target = options.out / "results.md"
     target.write_text(page(speed, memory, accuracy, pictures=pictures), encoding="utf-8")
     print(f"{target.name}: {len(speed) + len(memory)} measurements, {len(accuracy)} comparisons")
+    write_graph_page(options.results / "graph", options.out, pictures=pictures)
 
 
 if __name__ == "__main__":

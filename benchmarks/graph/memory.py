@@ -32,7 +32,7 @@ from benchmarks.harness import (
 )
 from mmgraph.data import ModalityFeatures, MultimodalDataset, load_dataset
 from mmgraph.errors import MmgraphError
-from mmgraph.graph import build_graph
+from mmgraph.graph import BuildRecord, build_graph
 from mmgraph.testing import checkerboard_dataset
 
 LIMIT_GB = 1.5
@@ -113,9 +113,9 @@ def measure_here(path: str, *, dim: int, threads: int) -> MemoryCell:
     before = process_memory("VmRSS") * _MIB
     sampler = PeakSampler()
     sampler.start()
-    timings: dict[str, float] = {}
+    record = BuildRecord()
     begin = time.perf_counter()
-    graph = build_graph(dataset, timings=timings, progress=sampler.enter)
+    graph = build_graph(dataset, record=record, progress=sampler.enter)
     seconds = time.perf_counter() - begin
     sampler.note()
     sampler.done.set()
@@ -135,7 +135,7 @@ def measure_here(path: str, *, dim: int, threads: int) -> MemoryCell:
         limit=LIMIT_GB,
         seconds=seconds,
         phase_peaks=sampler.peaks,
-        phase_seconds=timings,
+        phase_seconds=record.seconds,
         command=(
             f"python -m benchmarks.graph.memory --dataset {dataset.name} --dim {dim} "
             f"--threads {threads}"

@@ -7,57 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-Edges = tuple[Tensor, Tensor]
-"""``edge_index`` (2, num_edges) sorted by target then source, and ``edge_weight`` (num_edges,)."""
-
-
-def dense_knn(x: Tensor, present: Tensor, k: int) -> Edges:
-    """Connect each item to its ``k`` nearest by cosine, from the whole matrix of similarities."""
-    rows = torch.nonzero(present & (x != 0).any(dim=1)).squeeze(1)
-    unit = torch.nn.functional.normalize(x[rows], dim=1)
-    similarity = unit @ unit.T
-    similarity.fill_diagonal_(-math.inf)
-    weight, neighbour = similarity.topk(k, dim=1)
-    source, target = rows[neighbour.flatten()], rows.repeat_interleave(k)
-    order = torch.argsort(target * len(x) + source)
-    return torch.stack([source, target])[:, order], weight.flatten()[order]
-
-
-def dict_cointeraction(
-    node: Sequence[int], partner: Sequence[int], *, top_k: int | None = None
-) -> Edges:
-    """Count for each pair of nodes how many partners they share; divide by the largest count.
-
-    Args:
-        node: The side that becomes the graph, of each pair.
-        partner: The other side.
-        top_k: Edges kept for each receiving node, ties by smaller source; all when None.
-    """
-    nodes_of: dict[int, list[int]] = {}
-    for n, p in zip(node, partner, strict=True):
-        nodes_of.setdefault(int(p), []).append(int(n))
-    counts: dict[int, dict[int, int]] = {}
-    for nodes in nodes_of.values():
-        for target in nodes:
-            row = counts.setdefault(target, {})
-            for source in nodes:
-                if source != target:
-                    row[source] = row.get(source, 0) + 1
-    largest = max((max(row.values()) for row in counts.values() if row), default=1)
-    sources: list[int] = []
-    targets: list[int] = []
-    weights: list[float] = []
-    for target in sorted(counts):
-        kept = list(counts[target].items())
-        if top_k is not None:
-            kept = sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:top_k]
-        for source, count in sorted(kept):
-            sources.append(source)
-            targets.append(target)
-            weights.append(count / largest)
-    return torch.tensor([sources, targets]), torch.tensor(weights)
+from benchmarks.rivals.dense_torch import Edges, dense_knn
+from benchmarks.rivals.dict_cointeraction import dict_cointeraction
 
 
 def dict_bipartite(user: Sequence[int], item: Sequence[int]) -> tuple[Edges, Edges]:
