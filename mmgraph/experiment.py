@@ -23,7 +23,7 @@ from mmgraph.export import (
     write_outputs,
 )
 from mmgraph.export import run_folder as names
-from mmgraph.graph import build_graph
+from mmgraph.graph import BuildRecord, build_graph
 from mmgraph.models import get_model
 from mmgraph.models.base import Recommender, score_function
 from mmgraph.training import CheckpointStore, EpochReport, PairwiseSampler, fit
@@ -287,12 +287,13 @@ def _load(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset
 def _build_model(
     recipe: Recipe, data: MultimodalDataset, observer: Observer, cache: Folder | None = None
 ) -> Recommender:
-    model_class = get_model(recipe.model.name)
-    observer.phase("building the graph")
-    graph = build_graph(data, recipe.graph, cache=cache, progress=observer.phase)
+    record = BuildRecord()
+    graph = build_graph(data, recipe.graph, cache=cache, record=record, progress=observer.phase)
+    for note in record.notes():
+        observer.note(note)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return model_class(graph, recipe.model)
+        return get_model(recipe.model.name)(graph, recipe.model)
 
 
 def _device(name: str) -> torch.device:

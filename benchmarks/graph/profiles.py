@@ -88,7 +88,7 @@ def large(datasets: Sequence[str]) -> Iterator[GraphCell]:
             256,
             dtype=dtype,
             storage="disk",
-            max_memory=2_500_000_000,
+            max_memory=3_300_000_000,
             time_limit=6 * _HOUR,
         )
     yield from _scaling((316_228, 1_000_000), ("mmgraph", "faiss-flat"))

@@ -73,7 +73,7 @@ class GraphConfig(BaseModel):
     method: Method = "auto"
     min_recall: float = Field(default=1.0, gt=0, le=1)
     max_memory: str | None = None
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31 - 1)
     include_self: bool = False
     edges: tuple[Literal["knn", "co_item", "co_user"], ...] = ("knn", "co_item", "co_user")
     ui_norm: BipartiteNorm = "sym"
@@ -131,6 +131,15 @@ class BuildRecord:
     seconds: dict[str, float] = field(default_factory=dict)
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
     cache: dict[str, Any] | None = None
+
+    def notes(self) -> list[str]:
+        """Return what whoever uses the graph should know about it, as sentences."""
+        return [
+            f"{phase}: approximate neighbours by {report['method']}, recall {report['recall']:.4f} "
+            "measured on a sample"
+            for phase, report in self.reports.items()
+            if report.get("recall", 1.0) < 1 or report["method"] in ("ivf", "hnsw")
+        ]
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

@@ -159,7 +159,7 @@ def cointeraction_graph(
     Complexity:
         For ``item``: O(sum over users of degree squared) time, where a user with more than a
         fortieth of all items costs num_items squared int8 products instead; memory of the kept
-        edges, one block for each thread, and a byte for each item and such user.
+        edges, one block for each thread, and two bytes for each item and such user.
 
     Example:
         >>> user, item = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 0, 1, 2])
@@ -169,8 +169,12 @@ def cointeraction_graph(
     """
     check_norm(normalize, COUNT_NORMS)
     for name, value in (("top_k", top_k), ("max_interactions", max_interactions)):
-        if value is not None and value < 1:
-            raise GraphError(f"{name} must be at least 1 (got {value}); leave it out for no limit")
+        if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
+            raise GraphError(
+                f"{name} must be a whole number from 1 on (got {value!r}); leave it out for no limit"
+            )
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise GraphError(f"seed must be a whole number from 0 on (got {seed!r}); such as 0")
     incidence = incidence_matrix(user, item, num_users=num_users, num_items=num_items, side=side)
     facts = {"partners_limited": 0, "interactions_left_out": 0}
     if max_interactions is not None:

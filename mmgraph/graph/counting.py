@@ -20,6 +20,9 @@ from torch import Tensor
 _DENSE_SHARE = 40
 """A partner with more than this part of all nodes is cheaper in the dense product than listed."""
 
+_MOST_DENSE = 1 << 30
+"""Cells of the matrix of nodes and partners with many nodes up to which it is made dense."""
+
 _CELL_COST, _PAIR_COST, _FLOP_COST = 2.0, 5.5, 0.003
 """Nanoseconds of one thread for a cell of a dense block, a listed pair, and a cell of one partner in the product."""
 
@@ -47,7 +50,8 @@ class CountPlan:
         dense_cost = _PAIR_COST * light_pairs + float(self.num_nodes) ** 2 * (
             _CELL_COST + _FLOP_COST * int(heavy.sum())
         )
-        self.method = "dense" if heavy.any() and dense_cost < listed_cost else "listed"
+        fits = self.num_nodes * int(heavy.sum()) <= _MOST_DENSE
+        self.method = "dense" if heavy.any() and fits and dense_cost < listed_cost else "listed"
         self.heavy = torch.empty(self.num_nodes, 0, dtype=torch.int8)
         self.listed = incidence
         if self.method == "dense":
@@ -103,7 +107,7 @@ def plan_counts(incidence: Any, block_pairs: int) -> CountPlan:
         What :func:`count_parts` takes.
 
     Complexity:
-        O(interactions), and one byte for each node and partner with many nodes.
+        O(interactions), and two bytes for each node and partner with many nodes.
     """
     return CountPlan(incidence, block_pairs)
 

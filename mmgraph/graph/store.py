@@ -165,6 +165,10 @@ def _read_manifest(folder: Path) -> _Manifest:
         raise GraphError(f"{folder} must be a folder (got a file)") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise GraphError(f"{file} must be JSON ({error}); build the graph again") from error
+    except OSError as error:
+        raise GraphError(
+            f"{file} must be a file that can be read ({error.strerror}); build the graph again"
+        ) from error
     version = raw.get("format_version") if isinstance(raw, dict) else None
     if isinstance(version, int) and version != FORMAT_VERSION:
         newer = "a newer mmgraph wrote it, update mmgraph"

@@ -39,8 +39,10 @@ def num_kept(num_edges: int, drop: float) -> int:
         >>> num_kept(150, 0.8), int(150 * (1 - 0.8))
         (30, 29)
     """
-    if not 0 <= drop < 1:
-        raise ConfigError(f"drop must be at least 0 and below 1 (got {drop}); 0 keeps every edge")
+    if not isinstance(drop, int | float) or not 0 <= drop < 1:
+        raise ConfigError(
+            f"drop must be a number from 0 on and below 1 (got {drop!r}); 0 keeps every edge"
+        )
     return int(num_edges * (1 - Fraction(repr(float(drop)))))
 
 
@@ -92,9 +94,13 @@ def drop_edges(
         (torch.Size([2, 2]), True)
     """
     if policy not in ("degree", "uniform"):
-        raise ConfigError(
-            f"policy must be 'degree' or 'uniform' (got {policy!r}){nearest(policy, ('degree', 'uniform'))}"
-        )
+        near = nearest(str(policy), ("degree", "uniform"))
+        raise ConfigError(f"policy must be 'degree' or 'uniform' (got {policy!r}){near}")
+    for name, number in (("seed", seed), ("epoch", epoch)):
+        if not isinstance(number, int) or number < 0:
+            raise ConfigError(
+                f"{name} must be a whole number from 0 on (got {number!r}); such as 0"
+            )
     num_edges = edge_index.size(1)
     count = num_kept(num_edges, drop)
     if count == num_edges:

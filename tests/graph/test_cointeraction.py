@@ -162,8 +162,10 @@ def test_row_i_of_the_counts_arrives_at_i():
     ("arguments", "message"),
     [
         ({"side": "items"}, "side must be 'item' or 'user' (got 'items')"),
-        ({"top_k": 0}, "top_k must be at least 1 (got 0)"),
-        ({"max_interactions": 0}, "max_interactions must be at least 1 (got 0)"),
+        ({"top_k": 0}, "top_k must be a whole number from 1 on (got 0)"),
+        ({"top_k": 2.5}, "top_k must be a whole number from 1 on (got 2.5)"),
+        ({"seed": -1}, "seed must be a whole number from 0 on (got -1)"),
+        ({"max_interactions": 0}, "max_interactions must be a whole number from 1 on (got 0)"),
         ({"normalize": "jacard"}, "did you mean 'jaccard'?"),
         ({"num_items": 20}, "item must be between 0 and 19"),
     ],

@@ -128,9 +128,12 @@ def test_equal_keys_are_taken_from_the_front(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"drop": 1.0}, "drop must be at least 0 and below 1 (got 1.0)"),
-        ({"drop": -0.1}, "drop must be at least 0 and below 1 (got -0.1)"),
-        ({"drop": math.nan}, "drop must be at least 0 and below 1 (got nan)"),
+        ({"drop": "0.5"}, "drop must be a number from 0 on and below 1 (got '0.5')"),
+        ({"seed": -1}, "seed must be a whole number from 0 on (got -1)"),
+        ({"epoch": -2}, "epoch must be a whole number from 0 on (got -2)"),
+        ({"drop": 1.0}, "drop must be a number from 0 on and below 1 (got 1.0)"),
+        ({"drop": -0.1}, "drop must be a number from 0 on and below 1 (got -0.1)"),
+        ({"drop": math.nan}, "drop must be a number from 0 on and below 1 (got nan)"),
         ({"policy": "degrees"}, "did you mean 'degree'?"),
     ],
 )

@@ -17,7 +17,7 @@ def present_items(mask: NDArray[np.bool_] | Tensor | None, num_items: int) -> ND
     if values.dtype != np.bool_ or values.shape != (num_items,):
         raise GraphError(
             f"mask must be bool of shape ({num_items},) (got {values.dtype} of shape "
-            f"{values.shape})"
+            f"{values.shape}); one value for each item, True where it has the feature"
         )
     return np.flatnonzero(values)
 
@@ -31,7 +31,8 @@ def wanted_items(
     values = targets.detach().cpu().numpy() if isinstance(targets, Tensor) else np.asarray(targets)
     if values.size and (values.ndim != 1 or values.dtype.kind not in "iu"):
         raise GraphError(
-            f"targets must be item numbers in one row (got {values.dtype} of shape {values.shape})"
+            f"targets must be item numbers in one row (got {values.dtype} of shape "
+            f"{values.shape}); use np.flatnonzero for a mask"
         )
     wrong = np.flatnonzero((values < 0) | (values >= num_items))
     if len(wrong):
@@ -47,7 +48,7 @@ def wanted_items(
 def check_k(k: int, available: int, rule: str, noun: str) -> None:
     """Refuse a ``k`` that does not fit the number of items."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise GraphError(f"k must be a whole number (got {k!r})")
+        raise GraphError(f"k must be a whole number (got {k!r}); such as 10")
     if not 1 <= k < available:
         raise GraphError(
             f"k must be between 1 and {rule} - 1 (got {k} with {available} {noun}); "
@@ -77,7 +78,5 @@ def check_arguments(
             continue
         whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
         if not whole or not least <= number < 2**62 or (name == "seed" and number >= 2**31 - 1):
-            raise GraphError(
-                f"{name} must be a whole number from {least} on (got {number!r}); "
-                + ("it counts bytes" if name == "max_memory" else "below 2147483647")
-            )
+            rule = "from 1 on" if name == "max_memory" else "between 0 and 2147483646"
+            raise GraphError(f"{name} must be a whole number {rule} (got {number!r})")

@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgraph.errors import GraphError
 from mmgraph.graph.knn import join
 from mmgraph.graph.knn.flat import QUERY_ROWS
-from mmgraph.graph.knn.operand import DTYPES, Precision
+from mmgraph.graph.knn.operand import DTYPES, Precision, full_precision
 
 Method = Literal["auto", "exact", "join", "flat", "ivf", "hnsw"]
 
@@ -29,6 +29,9 @@ _JOIN_PER_PAIR = 0.15e-9
 
 _JOIN_PER_ROW = 6e-6
 """Seconds that a join spends on each row besides reading it."""
+
+
+Way = tuple[Literal["join", "flat", "ivf", "hnsw"], Precision]
 
 
 class Plan(NamedTuple):
@@ -60,8 +63,9 @@ def choose_method(
     """Choose the way of a search before any work is done.
 
     ``exact`` is whichever of ``join`` and ``flat`` should take less time; both give the same bytes.
-    ``auto`` is ``exact`` up to ``LARGE_CATALOGUE`` items or where full recall is wanted, and
-    ``ivf`` above. Neither depends on how fast the machine is in what it returns.
+    ``auto`` is ``exact`` up to ``LARGE_CATALOGUE`` items, where full recall is wanted and on a GPU;
+    else ``ivf``, or another way where ``max_memory`` is too little for that one. Speed decides only
+    between ways that return the same.
 
     Args:
         method: What was asked for.
@@ -77,17 +81,15 @@ def choose_method(
     Raises:
         GraphError: No way that was allowed stays within ``max_memory``.
     """
-    if method == "auto":
-        large = num_rows > LARGE_CATALOGUE and min_recall < 1
-        method = "ivf" if large else "exact"
-    plans = [
-        Plan(
-            name,
-            precision,
-            needed_memory(name, precision, num_rows, num_targets, dim, count, distance),
-        )
-        for name, precision in _ways(method, num_rows, num_targets, dim, count, device)
-    ]
+    ways: list[Way] = []
+    if method != "auto":
+        ways = _ways(method, num_rows, num_targets, dim, count, device)
+    else:
+        ways = _ways("exact", num_rows, num_targets, dim, count, device)
+        if num_rows > LARGE_CATALOGUE and min_recall < 1 and device.type == "cpu":
+            ways = [("ivf", "float32"), *ways, ("hnsw", "float32")]
+    sizes = num_rows, num_targets, dim, count
+    plans = [Plan(*way, needed_memory(*way, *sizes, distance)) for way in ways]
     for plan in plans:
         if max_memory is None or plan.memory <= max_memory:
             return plan
@@ -117,7 +119,7 @@ def needed_memory(
         width = DTYPES[precision][0].itemsize
         operand = (num_rows + size) * (dim + 32 * distance) * width * (1 + distance)
         found = 15 * (count + 4) * max(num_targets, size) * (6 + width)
-        blocks = threads * size * size * (width + 2) + num_rows * 8 * count * width
+        blocks = threads * size * size * (width + 2) + num_rows * join.segments(size, count) * width
         return int(operand + found + blocks + lists + chunk)
     dense = num_rows * dim * 4
     if method == "flat":
@@ -129,7 +131,7 @@ def needed_memory(
 
 def _ways(
     method: str, num_rows: int, num_targets: int, dim: int, count: int, device: torch.device
-) -> list[tuple[Literal["join", "flat", "ivf", "hnsw"], Precision]]:
+) -> list[Way]:
     """Return the ways that do what was asked for, the one that should be fastest first."""
     if method in APPROXIMATE or method == "flat":
         return [(method, "float32")]  # type: ignore[list-item]
@@ -154,13 +156,18 @@ def _ways(
         ("join", precision): spent for precision, spent in joined.items()
     }
     # FAISS works on the processor at the rate of its float32 products.
-    on_cpu = multiply_rates("cpu", torch.get_num_threads())["float32"]
+    on_cpu = multiply_rates("cpu", torch.get_num_threads()).get("float32", 1.0)
     seconds["flat", "float32"] = 2 * work / on_cpu
     return sorted(seconds, key=lambda way: seconds[way])  # type: ignore[arg-type]
 
 
 def _join_precision(device: torch.device) -> Precision:
     rates = multiply_rates(str(device), torch.get_num_threads())
+    if not rates:
+        raise GraphError(
+            f"method 'join' needs products that are accurate to float32 on {device} (got none); use "
+            "method='flat'"
+        )
     return max(rates, key=lambda precision: rates[precision])
 
 
@@ -183,17 +190,16 @@ def multiply_rates(device: str, threads: int) -> dict[Precision, float]:
     rows = torch.from_numpy(random.standard_normal((size, dim)))
     rows /= torch.linalg.vector_norm(rows, dim=1, keepdim=True)
     rates: dict[Precision, float] = {}
-    for precision in ("float32", "bfloat16"):
-        dtype = DTYPES[precision][0]
-        x = rows.to(dtype)
-        exact = x.double() @ x.double().T
-        x = x.to(device)
-        seconds = min(_seconds(x, device) for _ in range(5))
-        off = ((x @ x.T).double().cpu() - exact).abs()
-        rounding = 2.0**-8 * exact.abs() if precision == "bfloat16" else 0.0
-        # float32 is always there: the join turns faster, coarser forms of it off.
-        if precision == "float32" or float((off - rounding).max()) <= (dim + 16) * 2.0**-24:
-            rates[precision] = 2 * size * size * dim / seconds
+    with full_precision(torch.device(device)):
+        for precision, (dtype, _) in DTYPES.items():
+            x = rows.to(dtype)
+            exact = x.double() @ x.double().T
+            x = x.to(device)
+            seconds = min(_seconds(x, device) for _ in range(5))
+            off = ((x @ x.T).double().cpu() - exact).abs()
+            rounding = 2.0**-8 * exact.abs() if precision == "bfloat16" else 0.0
+            if float((off - rounding).max()) <= (dim + 16) * 2.0**-24:
+                rates[precision] = 2 * size * size * dim / seconds
     return rates
 
 

@@ -3,7 +3,7 @@
 # torch comes before faiss on purpose: both bring an OpenMP runtime, the first one is shared.
 import torch  # noqa: F401, I001
 import faiss
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,22 @@ QUERY_ROWS = 4096
 """Queries given to FAISS at a time."""
 
 _DENSE_SCORES = 1 << 22
-"""Scores held at a time where every row must be compared with every other."""
+"""Scores held at a time where queries must be compared with every row in float64."""
+
+_DENSE_ROWS = 1 << 13
+"""Rows they are compared with at a time."""
 
 _DENSE_VALUES = 1 << 22
 """Features converted at a time for that."""
 
 
 def flat_candidates(
-    rows: FeatureRows, queries: NDArray[np.int64], count: int, *, thrifty: bool = False
+    rows: FeatureRows,
+    queries: NDArray[np.int64],
+    count: int,
+    *,
+    thrifty: bool = False,
+    progress: Callable[[float], None] | None = None,
 ) -> Iterator[Candidates]:
     """Yield candidates that include the ``count`` exactly nearest other rows of every query.
 
@@ -36,6 +44,7 @@ def flat_candidates(
         queries: Positions of the rows whose neighbours are wanted, ascending.
         count: Number of neighbours wanted, without the row itself; fewer than there are rows.
         thrifty: Whether to compare in float64 at once, which needs no copy of the rows but time.
+        progress: Called with the share of the queries that is done.
 
     Yields:
         Pairs; every query exactly once.
@@ -57,9 +66,11 @@ def flat_candidates(
                 break
         if len(asked) and whole is None:
             whole = has_whole_numbers(rows)
-        step = max(1, _DENSE_SCORES // len(rows))
+        step = max(1, _DENSE_SCORES // min(len(rows), _DENSE_ROWS))
         for at in range(0, len(asked), step):
-            yield _compare_all(rows, asked[at : at + step], count, whole=bool(whole))
+            yield from _compare_all(rows, asked[at : at + step], count, whole=bool(whole))
+        if progress is not None:
+            progress(min(1.0, (start + QUERY_ROWS) / len(queries)))
 
 
 def float32_rows(rows: FeatureRows, scale: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -102,37 +113,78 @@ def _fetch(
 
 def _compare_all(
     rows: FeatureRows, queries: NDArray[np.int64], count: int, *, whole: bool
-) -> Candidates:
-    """Compare queries with every row in float64; of ``whole`` numbers, choose among ties already."""
-    score = _dense_scores(rows, queries)
-    score[np.arange(len(queries)), queries] = -np.inf
-    best = np.partition(score, len(rows) - count, axis=1)[:, len(rows) - count, None]
-    if whole:
-        keep, tied = score > best, score == best
-        missing = count - keep.sum(axis=1, keepdims=True)
-        keep |= tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing)
+) -> Iterator[Candidates]:
+    """Compare queries with every row in float64; of ``whole`` numbers, choose among ties already.
+
+    Rows come block by block. What reaches the count-th best score so far is kept; rows rise in
+    number, so that of exactly equal scores no more than the first ``count`` of a block can matter.
+    """
+    size = np.ones(len(queries))
+    if rows.metric == "inner_product":
+        size = rows.norm[queries] * rows.norm.max()
+    elif rows.metric == "l2":
+        size = (rows.norm[queries] + rows.norm.max()) ** 2
+    # Both this product and the exact score round; two scores are compared.
+    slack = 0.0 if whole else 4 * (rows.dim + 16) * 2.0**-53 * size[:, None]
+    best = np.full((len(queries), count), -np.inf)
+    kept: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    held = 0
+    for start in range(0, len(rows), _DENSE_ROWS):
+        part = slice(start, min(start + _DENSE_ROWS, len(rows)))
+        score = _dense_scores(rows, queries, part)
+        inside = np.flatnonzero((queries >= part.start) & (queries < part.stop))
+        score[inside, queries[inside] - start] = -np.inf
+        best = _merge_best(best, score)
+        worst = best[:, :1]
+        keep = score > worst if whole else score >= worst - slack
+        if whole:
+            tied = score == worst
+            keep |= tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= count)
+        row, column = np.nonzero(keep & np.isfinite(score))
+        kept.append((row, column + start, score[row, column]))
+        held += len(row)
+        if held > _DENSE_SCORES and len(queries) > 1:
+            # Rows that float64 hardly tells apart: fewer queries at a time.
+            for half in np.array_split(queries, 2):
+                yield from _compare_all(rows, half, count, whole=whole)
+            return
+    row, item, value = (np.concatenate(part) for part in zip(*kept, strict=True))
+    last = np.flatnonzero(value >= (best[:, :1] - slack)[row, 0])
+    last = last[np.argsort(row[last], kind="stable")]
+    yield Candidates(queries[row[last]], item[last], np.full(len(last), np.inf))
+
+
+def _merge_best(best: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest of both in each row, the smallest of them first."""
+    count = best.shape[1]
+    row, column = np.nonzero(score > best[:, :1])
+    held = np.bincount(row, minlength=len(best))
+    if held.max(initial=0) > 4 * count or len(best) == 0:
+        every = np.concatenate([best, score], axis=1)
     else:
-        size = np.ones(len(queries))
-        if rows.metric == "inner_product":
-            size = rows.norm[queries] * rows.norm.max()
-        elif rows.metric == "l2":
-            size = (rows.norm[queries] + rows.norm.max()) ** 2
-        # Both this product and the exact score round; two scores are compared.
-        keep = score >= best - 4 * (rows.dim + 16) * 2.0**-53 * size[:, None]
-    row, item = np.nonzero(keep)
-    return Candidates(queries[row], item, np.full(len(row), np.inf))
+        # After the first blocks only a few scores are better.
+        every = np.full((len(best), count + int(held.max(initial=0))), -np.inf)
+        every[:, :count] = best
+        place = np.arange(len(row)) - np.repeat(np.cumsum(held) - held, held)
+        every[row, count + place] = score[row, column]
+    if every.shape[1] == count:
+        return best
+    return np.partition(every, every.shape[1] - count, axis=1)[:, -count:]
 
 
-def _dense_scores(rows: FeatureRows, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+def _dense_scores(
+    rows: FeatureRows, queries: NDArray[np.int64], part: slice
+) -> NDArray[np.float64]:
     left = rows.source[rows.present[queries]].astype(np.float64)
-    score = np.empty((len(queries), len(rows)))
+    score = np.empty((len(queries), part.stop - part.start))
     step = max(1, _DENSE_VALUES // rows.dim)
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        np.matmul(left, rows.source[rows.present[part]].astype(np.float64).T, out=score[:, part])
+    for start in range(part.start, part.stop, step):
+        some = slice(start, min(start + step, part.stop))
+        right = rows.source[rows.present[some]].astype(np.float64)
+        np.matmul(left, right.T, out=score[:, some.start - part.start : some.stop - part.start])
     if rows.metric == "cosine":
-        score /= rows.norm[queries][:, None] * rows.norm
+        score /= rows.norm[queries][:, None] * rows.norm[part]
     elif rows.metric == "l2":
         score *= 2
-        score -= rows.square[queries][:, None] + rows.square
+        score -= rows.square[queries][:, None] + rows.square[part]
     return score

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mmgraph.graph.knn.canonical import Candidates
-from mmgraph.graph.knn.operand import DTYPES, Operand, Precision, build_operand
+from mmgraph.graph.knn.operand import DTYPES, Operand, Precision, build_operand, full_precision
 from mmgraph.graph.knn.rows import FeatureRows
 
 GROUP = 8
@@ -60,6 +60,11 @@ def block_rows(num_rows: int, count: int) -> int:
     return size
 
 
+def segments(size: int, count: int) -> int:
+    """Return into how many classes the other rows are divided to bound the count-th best product."""
+    return min(size // GROUP, 1 << max(6, (6 * count).bit_length()))
+
+
 def join_candidates(
     rows: FeatureRows,
     targets: NDArray[np.int64],
@@ -80,7 +85,7 @@ def join_candidates(
         device: Where products are made; the CPU when None.
         block: Rows of a block, a power of two from 512 on; chosen when None, and wider where
             ``count`` needs it.
-        progress: Called with the share of the products that is done.
+        progress: Called with the share of the products that is done, by one thread at a time.
 
     Returns:
         Candidates, every served target exactly once, and the targets that were not served because
@@ -98,27 +103,13 @@ def join_candidates(
     order = np.concatenate([random.permutation(targets), random.permutation(others)])
     padded = -(-len(rows) // size) * size
     operand = build_operand(rows, order, padded=padded, precision=precision, device=device)
-    with _full_accumulation():
+    with full_precision(device):
         join = _Join(operand, len(targets), count, size)
         blocks = range(-(-len(targets) // size))
         pairs = [(one, two) for one in blocks for two in range(one, join.num_blocks)]
         join.run(pairs, progress or (lambda share: None))
     served = join.served()
     return join.candidates(order, served), np.sort(order[: len(targets)][~served])
-
-
-class _full_accumulation:  # noqa: N801 - reads as a statement
-    """Have CUDA accumulate bfloat16 products in float32, as the error bound assumes."""
-
-    def __enter__(self) -> None:
-        matmul = torch.backends.cuda.matmul
-        self._before = matmul.allow_bf16_reduced_precision_reduction, matmul.allow_tf32
-        matmul.allow_bf16_reduced_precision_reduction = False
-        matmul.allow_tf32 = False
-
-    def __exit__(self, *error: object) -> None:
-        matmul = torch.backends.cuda.matmul
-        matmul.allow_bf16_reduced_precision_reduction, matmul.allow_tf32 = self._before
 
 
 class _Join:
@@ -137,7 +128,7 @@ class _Join:
         device = operand.right.device
         self.integer, self.lowest = integer, torch.iinfo(integer).min
         self.highest = torch.iinfo(integer).max
-        self.segments = min(size // GROUP, 1 << max(6, (6 * count).bit_length()))
+        self.segments = segments(size, count)
         padded = self.num_blocks * size
         self.best = torch.full((self.segments, padded), self.lowest, dtype=integer, device=device)
         self.threshold = torch.full((padded,), self.highest, dtype=integer, device=device)
@@ -148,32 +139,37 @@ class _Join:
         self.locks = [Lock() for _ in range(self.num_blocks)]
         self.dtype, self.device = dtype, device
         # One pool for each block of targets: a row by its place there, a neighbour, and their key.
-        self.pools = [_Pool(self._room(_HELD)) for _ in range(-(-num_targets // size))]
-        self.given_up = False
+        rooms = [self._room(_HELD)] * -(-num_targets // size)
+        self.pools = [_Pool(room, integer, device) for room in rooms]
+        self.telling = Lock()
 
     def run(self, pairs: Sequence[tuple[int, int]], progress: Callable[[float], None]) -> None:
         """Join pairs of blocks, the first of each one with targets and not after the second."""
         waiting, done, every = iter(pairs), itertools.count(1), 1 + self.num_blocks // 4
 
-        def work() -> None:
+        def work(stop: Event) -> None:
             scratch = _Scratch(self)
             for first, second in waiting:
                 self._join_blocks(first, second, scratch)
                 number = next(done)
-                if number % every == 0 and int(self.crowded.sum()) > self.num_targets // 4:
-                    self.given_up = True
-                if self.given_up:
+                if number % every == 0 and self._is_hopeless():
+                    stop.set()
+                if stop.is_set():
                     return
-                progress(number / len(pairs))
+                with self.telling:
+                    progress(number / len(pairs))
 
         on_cpu = self.device.type == "cpu"
         run_threads(work, min(torch.get_num_threads(), -(-len(pairs) // 2)) if on_cpu else 1)
         for block in range(len(self.pools)):
             self._update_bounds(block)
             self._thin(block)
-        if self.given_up or int(self.crowded.sum()) > self.num_targets // 4:
+        if self._is_hopeless():
             # Better begin anew in another way than score what is left for the few.
             self.crowded[: self.num_targets] = True
+
+    def _is_hopeless(self) -> bool:
+        return int(self.crowded.sum()) > self.num_targets // 4
 
     def _join_blocks(self, first: int, second: int, scratch: "_Scratch") -> None:
         size, operand = self.size, self.operand
@@ -319,35 +315,49 @@ class _Scratch:
         self.down = empty(groups, size, join.integer)
 
 
-def run_threads(work: Callable[[], None], number: int) -> None:
+def run_threads(work: Callable[[Event], None], number: int) -> None:
     """Run ``work`` in threads that each use one thread of torch.
 
     So every thread goes its own way through blocks of its own. If all of torch's threads shared
     every small operation they would wait for each other a thousand times a second, which costs
     little on an idle machine and everything on a busy one.
+
+    torch keeps the number of threads for each thread, but lets new ones begin with the number that
+    was set last anywhere: a thread that someone else starts meanwhile may begin with one.
+
+    Args:
+        work: Takes the event that tells it to stop: it was interrupted, or another one failed.
+        number: Number of threads; the calling one does the work when it is one.
     """
+    stop = Event()
     if number <= 1:
-        work()
+        work(stop)
         return
     threads = torch.get_num_threads()
 
     def alone(_: int) -> None:
         torch.set_num_threads(1)
-        work()
+        try:
+            work(stop)
+        except BaseException:
+            stop.set()
+            raise
 
-    try:
-        with ThreadPoolExecutor(number) as pool:
+    with ThreadPoolExecutor(number) as pool:
+        try:
             list(pool.map(alone, range(number)))
-    finally:
-        # The setting is the thread's own, but what new threads begin with is the last one made.
-        torch.set_num_threads(threads)
+        finally:
+            stop.set()
+            torch.set_num_threads(threads)
 
 
 class _Pool:
     """Candidates of the rows of one block: place of the row, neighbour, key."""
 
-    def __init__(self, room: int) -> None:
-        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    def __init__(self, room: int, integer: torch.dtype, device: torch.device) -> None:
+        types = (torch.int16, torch.int32, integer)
+        self._none = tuple(torch.empty(0, dtype=kind, device=device) for kind in types)
+        self._parts: list[tuple[Tensor, ...]] = []
         self.held, self.room = 0, room
 
     @property
@@ -370,10 +380,8 @@ class _Pool:
 
     def take(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return everything and keep nothing."""
-        if not self._parts:
-            none = torch.empty(0, dtype=torch.int16)
-            return none, none.int(), none
-        owner, item, key = (torch.cat(part) for part in zip(*self._parts, strict=True))
+        parts = [self._none, *self._parts]
+        owner, item, key = (torch.cat(part) for part in zip(*parts, strict=True))
         self._parts, self.held = [], 0
         return owner, item, key
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmgraph.graph.knn.approximate import approximate_candidates, measure_recall
 from mmgraph.graph.knn.canonical import Candidates, Lists, choose_nearest, join_lists
-from mmgraph.graph.knn.choice import APPROXIMATE, Plan, recall_error
+from mmgraph.graph.knn.choice import APPROXIMATE, Plan, needed_memory, recall_error
 from mmgraph.graph.knn.flat import flat_candidates
 from mmgraph.graph.knn.join import join_candidates
 from mmgraph.graph.knn.rows import FeatureRows
@@ -43,7 +43,8 @@ class Search:
         min_recall: Least recall of an approximate search.
         max_memory: Bytes that may be used; no limit when None.
         seed: For approximate searches.
-        progress: Called with the share that is done.
+        progress: Called with the share that is done; begins anew for what the first way leaves over.
+        num_left_over: Targets that the planned way could not serve and FAISS had to.
     """
 
     rows: FeatureRows
@@ -55,6 +56,7 @@ class Search:
     max_memory: int | None
     seed: int
     progress: Callable[[float], None] | None
+    num_left_over: int = 0
 
     def run(self, clock: Clock) -> tuple[Lists, float]:
         """Return the lists of all targets, by ascending target, and the recall.
@@ -102,9 +104,18 @@ class Search:
         """Return the lists of the targets that another way left over, or of all."""
         if not len(left):
             return []
-        # Where memory is limited, what is left over must do without a float32 copy of all rows.
-        thrifty = self.plan.method != "flat" and self.max_memory is not None
-        return self._choose(flat_candidates(self.rows, left, self.count, thrifty=thrifty), clock)
+        self.num_left_over = len(left) if self.plan.method != "flat" else 0
+        found = flat_candidates(
+            self.rows, left, self.count, thrifty=self._must_be_thrifty(), progress=self.progress
+        )
+        return self._choose(found, clock)
+
+    def _must_be_thrifty(self) -> bool:
+        """Return whether there is no room for the float32 copy of all rows that FAISS needs."""
+        if self.plan.method == "flat" or self.max_memory is None:
+            return False
+        sizes = len(self.rows), len(self.targets), self.rows.dim, self.count
+        return needed_memory("flat", "float32", *sizes) > self.max_memory
 
     def _choose(self, found: Iterable[Candidates], clock: Clock) -> list[Lists]:
         parts = []

@@ -1,7 +1,9 @@
 """The rows in low precision, and how far a product of two of them can be from the exact score."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +22,29 @@ DTYPES: dict[Precision, tuple[torch.dtype, torch.dtype]] = {
 
 _DISTANCE_COLUMNS = 32
 """Columns added for squared distances: twice three are needed, products like multiples of 32."""
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Have products accumulate in float32 and take float32 numbers as they are.
+
+    Whoever uses mmgraph may have allowed torch to be coarser; the error bounds assume that it is not.
+    """
+    backends: Any = torch.backends
+    held: list[tuple[Any, str, Any]]
+    if device.type == "cuda":
+        held = [(backends.cuda.matmul, "fp32_precision", "ieee")]
+        held.append((backends.cuda.matmul, "allow_bf16_reduced_precision_reduction", False))
+    else:
+        held = [(backends.mkldnn.matmul, "fp32_precision", "ieee")]
+    before = [getattr(owner, name) for owner, name, _ in held]
+    for owner, name, value in held:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name, _), value in zip(held, before, strict=True):
+            setattr(owner, name, value)
 
 
 @dataclass(frozen=True)

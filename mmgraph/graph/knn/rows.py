@@ -77,6 +77,11 @@ def read_matrix(x: NDArray[Any] | Tensor) -> NDArray[Any]:
         GraphError: Not a matrix of numbers.
     """
     if isinstance(x, Tensor):
+        if x.layout is not torch.strided or (x.dtype.itemsize == 1 and x.is_floating_point()):
+            raise GraphError(
+                f"features must be a dense tensor of a common type (got {x.layout}, {x.dtype}); "
+                "convert them to dense float32"
+            )
         x = x.detach().cpu()
         x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
     if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiub":
@@ -116,9 +121,9 @@ def build_rows(source: NDArray[Any], present: NDArray[np.int64], metric: Metric)
             square[part] = sum_rows(values)
 
     for_chunks(len(present), source.shape[1], measure)
-    suspects = np.flatnonzero(~np.isfinite(square) | (square < 1e-290))
+    suspects = np.flatnonzero(~((square >= 1e-290) & (square <= 1e300)))
     if len(suspects):
-        _check_rows(source, present[suspects], square[suspects])
+        _check_rows(source, present[suspects])
     if metric == "cosine" and not square.all():
         present, square = present[square > 0], square[square > 0]
     return FeatureRows(source, present, square, np.sqrt(square), metric)
@@ -250,16 +255,14 @@ def find_copies(
     return np.flatnonzero(keep), dropped, first[dropped]
 
 
-def _check_rows(
-    source: NDArray[Any], numbers: NDArray[np.int64], square: NDArray[np.float64]
-) -> None:
+def _check_rows(source: NDArray[Any], numbers: NDArray[np.int64]) -> None:
     """Raise for rows that are not finite or too long or short; rows of zeros are fine."""
     bad, extreme = [], []
-    for number, length in zip(numbers.tolist(), square.tolist(), strict=True):
+    for number in numbers.tolist():
         row = source[number]
         if not np.isfinite(row).all():
             bad.append(number)
-        elif not np.isfinite(length) or row.any():
+        elif row.any():
             extreme.append(number)
     if bad:
         column = int(np.flatnonzero(~np.isfinite(source[bad[0]]))[0])

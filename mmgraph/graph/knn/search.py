@@ -29,13 +29,15 @@ class KNNGraph:
         edge_index: Edges, the neighbour in row 0 and the item whose list it is in row 1, sorted by
             target then source.
         edge_weight: Their weights, float32.
-        method: The one that ran: ``join``, ``flat``, ``ivf`` or ``hnsw``.
+        method: The one that was chosen: ``join``, ``flat``, ``ivf`` or ``hnsw``.
         precision: Type of the products that filtered candidates; all scores are float64.
         recall: Share of the exact neighbours that were found; one for exact methods, otherwise
             measured on a sample of items.
         num_searched: Items that take part.
         num_without_edges: Items without edges: masked ones and, under cosine, rows of zeros.
-        memory: Estimate of the bytes used beyond the features as given.
+        num_left_over: Items that the method could not serve, too many others being too near or too
+            few being near at all; they were compared by FAISS and in float64.
+        memory: Upper estimate of the bytes used beyond the features as given.
         seconds: Seconds of each phase.
     """
 
@@ -46,6 +48,7 @@ class KNNGraph:
     recall: float
     num_searched: int
     num_without_edges: int
+    num_left_over: int
     memory: int
     seconds: Mapping[str, float]
 
@@ -157,7 +160,8 @@ def knn_search(
             a sample; ``ivf`` and ``hnsw`` choose their effort by it.
         max_memory: Bytes that the search may use beyond the features as given; no limit when None.
         seed: For approximate searches.
-        progress: Called with the share of the search that is done.
+        progress: Called with the share of the search that is done, perhaps by another thread, but by
+            one at a time; begins anew for items that the method leaves over.
 
     Returns:
         The graph.
@@ -207,8 +211,7 @@ def knn_search(
     clock.lap("prepare")
     search = Search(searched, asked, count, plan, device, min_recall, max_memory, seed, progress)
     found, recall = search.run(clock)
-    lists = _of_all(rows, found, kept, copies, first)
-    lists = lists.take(is_target[lists.query])
+    lists = _of_all(rows, found, kept, copies, first, is_target)
     edge_index, edge_weight = _edges(rows, lists, include_self=include_self)
     clock.lap("edges")
     return KNNGraph(
@@ -219,6 +222,7 @@ def knn_search(
         recall=recall,
         num_searched=len(rows),
         num_without_edges=len(source) - len(rows),
+        num_left_over=search.num_left_over,
         memory=plan.memory,
         seconds=clock.seconds,
     )
@@ -230,13 +234,14 @@ def _of_all(
     kept: NDArray[np.int64],
     copies: NDArray[np.int64],
     first: NDArray[np.int64],
+    is_target: NDArray[np.bool_],
 ) -> Lists:
-    """Return the lists of the kept rows, numbered as all rows are, and those of the copies."""
+    """Return the lists of the targets, numbered as all rows are, among them those of the copies."""
     lists = Lists(kept[found.query], kept[found.item], found.score)
-    if not len(copies):
-        return lists
-    own = exact_scores(rows, first, first)
-    return join_lists([lists, copied_lists(lists, copies, first, own)])
+    if len(copies):
+        own = exact_scores(rows, first, first)
+        lists = join_lists([lists, copied_lists(lists, copies, first, own)])
+    return lists.take(is_target[lists.query])
 
 
 def _edges(rows: FeatureRows, lists: Lists, *, include_self: bool) -> tuple[Tensor, Tensor]:

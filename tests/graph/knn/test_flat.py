@@ -75,3 +75,18 @@ def test_float32_products_stay_within_the_error(metric, offset):
     bound = float32_error(rows) / rows.unit
     assert (np.abs(exact - rounded).max(axis=1) <= bound).all()
     assert bound.max() < 1e-3 * (4 if metric == "l2" else 1)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
+@pytest.mark.parametrize("kind", ["isotropic", "whole", "copies", "near 2^-24", "offset"])
+def test_block_by_block_in_float64(kind, metric, features, definition, monkeypatch):
+    x = features(kind, 400, 8)
+    of = build_rows(x, np.arange(400), metric)
+    expected = definition(x, 6, metric)[1]
+    for block, room in ((7, 1 << 22), (64, 50), (1 << 13, 1 << 22)):
+        monkeypatch.setattr(flat, "_DENSE_ROWS", block)
+        monkeypatch.setattr(flat, "_DENSE_SCORES", room)
+        parts = flat.flat_candidates(of, np.arange(400), 6, thrifty=True)
+        lists = join_lists([choose_nearest(of, part, 6) for part in parts])
+        assert lists.query.tolist() == list(range(400))
+        np.testing.assert_array_equal(lists.item, expected)

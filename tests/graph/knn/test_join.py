@@ -308,7 +308,7 @@ def test_bytes_do_not_depend_on_dropping_what_was_found(precision, metric, featu
         dropped.append(before - self.held)
         return left
 
-    monkeypatch.setattr(join._Pool, "__init__", lambda self, room: begin(self, 50))
+    monkeypatch.setattr(join._Pool, "__init__", lambda self, room, *types: begin(self, 50, *types))
     monkeypatch.setattr(join, "_HELD", 0)
     monkeypatch.setattr(join._Pool, "drop_below", spy)
     lists, _ = whole_lists(x, 7, metric, precision)
@@ -332,13 +332,27 @@ def test_bytes_do_not_depend_on_threads_and_chunks(
     assert len(seen) == 1
 
 
-def test_settings_of_cuda_are_put_back():
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_bf16_reduced_precision_reduction, matmul.allow_tf32
-    with join._full_accumulation():
-        assert not matmul.allow_bf16_reduced_precision_reduction
-        assert not matmul.allow_tf32
-    assert (matmul.allow_bf16_reduced_precision_reduction, matmul.allow_tf32) == before
+def test_a_failure_stops_every_thread_and_leaves_torch_as_it_was(with_threads):
+    with_threads(3)
+    x = np.random.default_rng(0).standard_normal((6000, 8))
+    calls = []
+
+    def fail(share):
+        calls.append(share)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        join_candidates(
+            build_rows(x, np.arange(6000), "cosine"),
+            np.arange(6000),
+            4,
+            precision="float32",
+            block=512,
+            progress=fail,
+        )
+    # Each thread may have been about to tell when the first one failed; there are 78 blocks.
+    assert len(calls) <= 3
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.cuda

@@ -50,7 +50,7 @@ def test_nothing_wanted_is_nothing_done(monkeypatch, features):
         assert found.item.size == 0
 
 
-@pytest.mark.parametrize("max_memory", [None, 10**9])
+@pytest.mark.parametrize("max_memory", [None, 10**9, 1000])
 def test_what_a_join_leaves_over_is_searched_within_the_memory(
     max_memory, features, definition, monkeypatch
 ):
@@ -63,7 +63,7 @@ def test_what_a_join_leaves_over_is_searched_within_the_memory(
 
     monkeypatch.setattr(lists, "flat_candidates", spy)
     found, _ = search_of(x, "join", count=30, max_memory=max_memory).run(Clock())
-    assert thrifty == [max_memory is not None]
+    assert thrifty == [max_memory == 1000]
     assert found.query.tolist() == list(range(300))
     np.testing.assert_array_equal(found.item, definition(x, 30, "cosine")[1])
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgraph.graph.knn.canonical import exact_scores
-from mmgraph.graph.knn.operand import DTYPES, build_operand
+from mmgraph.graph.knn.operand import DTYPES, build_operand, full_precision
 from mmgraph.graph.knn.rows import build_rows
 
 CPU = torch.device("cpu")
@@ -135,3 +135,15 @@ def test_rows_with_too_few_positive_products_have_no_bound():
         key = operand.keys(operand.left @ operand.right.T)
         _, sound = operand.threshold(key[:, 1].contiguous(), slice(0, 3))
         assert sound.tolist() == [False, True, False]
+
+
+def test_whoever_allowed_coarser_products_is_overruled_and_restored():
+    matmul = torch.backends.mkldnn.matmul
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "bf16"
+        with full_precision(torch.device("cpu")):
+            assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == "bf16"
+    finally:
+        matmul.fp32_precision = before

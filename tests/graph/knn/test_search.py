@@ -256,6 +256,7 @@ def test_a_graph_tells_how_it_came_about(rates, features):
             "recall",
             "num_searched",
             "num_without_edges",
+            "num_left_over",
             "memory",
             "seconds",
         }
