@@ -15,7 +15,7 @@ from mmgraph.graph.knn.rows import FeatureRows, for_chunks, has_whole_numbers, s
 QUERY_ROWS = 4096
 """Queries given to FAISS at a time."""
 
-_DENSE_SCORES = 1 << 22
+_DENSE_SCORES = 1 << 20
 """Scores held at a time where queries must be compared with every row in float64."""
 
 _DENSE_ROWS = 1 << 13
@@ -157,19 +157,22 @@ def _compare_all(
 def _merge_best(best: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the largest of both in each row, the smallest of them first."""
     count = best.shape[1]
-    row, column = np.nonzero(score > best[:, :1])
-    held = np.bincount(row, minlength=len(best))
-    if held.max(initial=0) > 4 * count or len(best) == 0:
+    better = score > best[:, :1]
+    held = better.sum(axis=1)
+    most = int(held.max(initial=0))
+    if most == 0:
+        return best
+    if most > 4 * count:
         every = np.concatenate([best, score], axis=1)
     else:
         # After the first blocks only a few scores are better.
-        every = np.full((len(best), count + int(held.max(initial=0))), -np.inf)
+        row, column = np.nonzero(better)
+        every = np.full((len(best), count + most), -np.inf)
         every[:, :count] = best
         place = np.arange(len(row)) - np.repeat(np.cumsum(held) - held, held)
         every[row, count + place] = score[row, column]
-    if every.shape[1] == count:
-        return best
-    return np.partition(every, every.shape[1] - count, axis=1)[:, -count:]
+    every.partition(every.shape[1] - count, axis=1)
+    return every[:, -count:].copy()
 
 
 def _dense_scores(
