@@ -118,7 +118,7 @@ def needed_memory(
         size = join.block_rows(num_rows, count)
         width = DTYPES[precision][0].itemsize
         operand = (num_rows + size) * (dim + 32 * distance) * width * (1 + distance)
-        found = 15 * (count + 4) * max(num_targets, size) * (6 + width)
+        found = 12 * (count + 4) * max(num_targets, size) * (6 + width)
         blocks = threads * size * size * (width + 2) + num_rows * join.segments(size, count) * width
         return int(operand + found + blocks + lists + chunk)
     dense = num_rows * dim * 4

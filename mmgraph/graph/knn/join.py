@@ -36,7 +36,7 @@ _GROWTH = 1.3
 _CROWD = 64
 """Groups of one row in one block, over ``count``, from which on its products are too close."""
 
-_HELD = 6
+_HELD = 3
 """Candidates that a pool has room for at first, for each row and neighbour wanted."""
 
 _MOST_HELD = 10
