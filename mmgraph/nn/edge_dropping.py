@@ -15,11 +15,11 @@ DropPolicy = Literal["degree", "uniform"]
 class KeptEdges(NamedTuple):
     """The edges that are left, in their old order, and their weights among themselves.
 
-    Attributes:
-        edge_index: (2, num_kept) users and items of the kept edges.
-        edge_weight: (num_kept,) float32, ``1 / sqrt(d_u d_i)`` with the degrees of what was kept; the same for both
-            directions of message passing.
-        position: (num_kept,) where each kept edge was, rising.
+    Weights are ``1 / sqrt(d_u d_i)`` with the degrees of what was kept, the same for both directions
+    of message passing; ``position`` tells where each edge was, rising.
+
+    Shapes:
+        edge_index (2, num_kept), edge_weight (num_kept,) float32, position (num_kept,).
     """
 
     edge_index: Tensor
