@@ -1,5 +1,6 @@
 """Pictures of the graph benchmark; colours that colour-blind readers tell apart, names beside the lines."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,28 @@ def _save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
+def _name(
+    axes: Any, text: str, point: tuple[float, float], place: tuple[float, float], colour: str
+) -> None:
+    """Write the name of a point beside the picture, with a thin line to it."""
+    axes.annotate(
+        text,
+        xy=point,
+        xytext=place,
+        color=colour,
+        va="center",
+        fontsize=9,
+        annotation_clip=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "relpos": (0, 0.5),
+            "color": colour,
+            "linewidth": 0.5,
+            "alpha": 0.6,
+        },
+    )
+
+
 def _draw_ratios(ratios: Sequence[tuple[str, str, float]], path: Path) -> None:
     sizes = list(dict.fromkeys(size for _, size, _ in ratios))
     kinds = [kind for kind in _KINDS if any(r[0] == kind for r in ratios)]
@@ -129,29 +152,12 @@ def _draw_growth(series: Series, label: str, path: Path) -> None:
         slope = fitted_exponent(points)
         power = f" ∝ N^{slope:.2f}" if slope is not None else ""
         ends.append((x[-1], y[-1], f"{method}{power}", colour))
-    import math
-
     low, high = axes.get_ylim()
     gap = 0.055 * math.log10(high / low)
     moved = spread_labels([math.log10(end[1]) for end in ends], gap)
     right = max(end[0] for end in ends)
     for (x_end, y_end, text, colour), place in zip(ends, moved, strict=True):
-        axes.annotate(
-            text,
-            xy=(x_end, y_end),
-            xytext=(right * 1.25, 10**place),
-            color=colour,
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),
-                "color": colour,
-                "linewidth": 0.5,
-                "alpha": 0.6,
-            },
-        )
+        _name(axes, text, (x_end, y_end), (right * 1.25, 10**place), colour)
     axes.set_xlim(right=right * 8)
     axes.set_xlabel("items N (128 columns, k = 10)")
     axes.set_ylabel(label)
@@ -160,8 +166,6 @@ def _draw_growth(series: Series, label: str, path: Path) -> None:
 
 
 def _draw_recall(lines: Sequence[Line], path: Path) -> None:
-    import math
-
     figure, axes = _plot(7.5, 4.6)
     axes.set_xscale("log")
     recalls = [line["recall"] for line in lines]
@@ -178,22 +182,8 @@ def _draw_recall(lines: Sequence[Line], path: Path) -> None:
     for line, place in zip(lines, moved, strict=True):
         colour, marker = style(line["method"])
         axes.plot(line["median_s"], line["recall"], marker, color=colour, markersize=8)
-        axes.annotate(
-            f"{line['method']}, {line['median_s']:.3g} s",
-            xy=(line["median_s"], line["recall"]),
-            xytext=(edge, place + lift),
-            color=colour,
-            va="center",
-            fontsize=9,
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),
-                "color": colour,
-                "linewidth": 0.5,
-                "alpha": 0.6,
-            },
-        )
+        text = f"{line['method']}, {line['median_s']:.3g} s"
+        _name(axes, text, (line["median_s"], line["recall"]), (edge, place + lift), colour)
     axes.axhline(0.95, color=_GREY, linewidth=0.8, linestyle=":")
     axes.set_ylim(min(bottom, min(moved) + lift - 0.02), 1 + 0.03 * (1 - bottom))
     span = math.log10(edge / min(seconds))

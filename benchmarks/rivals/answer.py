@@ -1,4 +1,4 @@
-"""What a rival answers, and the three steps that several of them share."""
+"""What a rival answers, and the steps that several of them share."""
 
 import time
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 PREPARE = "prepare"
@@ -57,6 +58,17 @@ def unit_rows(x: NDArray[Any]) -> NDArray[np.float32]:
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     rows /= np.where(length > 0, length, 1)[:, None]
     return rows
+
+
+def incidence_pair(
+    user: NDArray[np.integer], item: NDArray[np.integer], shape: tuple[int, int], side: str
+) -> tuple[Any, Any]:
+    """Return the two CSR matrices of ones whose product counts what the nodes of a side share."""
+    ones = np.ones(len(user), dtype=np.int32)
+    matrix = sp.csr_array((ones, (user, item)), shape=shape)
+    if side == "user":
+        matrix = matrix.T.tocsr()
+    return matrix.T.tocsr(), matrix
 
 
 def drop_self(found: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,10 +1,9 @@
 """Co-interaction counts as scipy's ``A.T @ A`` with the diagonal taken out: all pairs, nothing else."""
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from benchmarks.rivals.answer import Counts, phase
+from benchmarks.rivals.answer import Counts, incidence_pair, phase
 
 
 def count(
@@ -19,11 +18,7 @@ def count(
     """Return all pairs, ``top_k`` or not: selecting would only make this way slower."""
     seconds: dict[str, float] = {}
     with phase(seconds, "matrix"):
-        ones = np.ones(len(user), dtype=np.int32)
-        matrix = sp.csr_array((ones, (user, item)), shape=(num_users, num_items))
-        if side == "user":
-            matrix = matrix.T.tocsr()
-        transposed = matrix.T.tocsr()
+        transposed, matrix = incidence_pair(user, item, (num_users, num_items), side)
     with phase(seconds, "product"):
         product = transposed @ matrix
     with phase(seconds, "diagonal"):

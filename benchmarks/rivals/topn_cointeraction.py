@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from benchmarks.rivals.answer import Counts, phase
+from benchmarks.rivals.answer import Counts, incidence_pair, phase
 
 
 def count(
@@ -22,11 +22,10 @@ def count(
     topn = importlib.import_module("sparse_dot_topn")
     seconds: dict[str, float] = {}
     with phase(seconds, "matrix"):
-        ones = np.ones(len(user), dtype=np.int32)
-        matrix = sp.csr_matrix((ones, (user, item)), shape=(num_users, num_items))
-        if side == "user":
-            matrix = matrix.T.tocsr()
-        transposed = matrix.T.tocsr()
+        # It takes scipy's older matrices only.
+        transposed, matrix = map(
+            sp.csr_matrix, incidence_pair(user, item, (num_users, num_items), side)
+        )
     with phase(seconds, "product"):
         wanted = matrix.shape[1] if top_k is None else top_k + 1
         product = topn.sp_matmul_topn(transposed, matrix, top_n=wanted, n_threads=_threads())

@@ -109,10 +109,10 @@ def _build_index(rows: FeatureRows, method: str, seed: int) -> Any:
         index.cp.spherical = rows.metric == "cosine"
         some = np.random.default_rng(seed).permutation(len(rows))[: 64 * clusters]
         some.sort()
-        index.train(float32_rows(rows.select(some), rows.scale[some]))
+        index.train(float32_rows(rows, some))
     for start in range(0, len(rows), _BLOCK):
         part = np.arange(start, min(start + _BLOCK, len(rows)))
-        index.add(float32_rows(rows.select(part), rows.scale[part]))
+        index.add(float32_rows(rows, part))
     return index
 
 
@@ -138,8 +138,7 @@ def _set_effort(index: Any, effort: int) -> None:
 def _ask(
     index: Any, rows: FeatureRows, queries: NDArray[np.int64], count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    asked = float32_rows(rows.select(queries), rows.scale[queries])
-    score, item = index.search(asked, min(count + 1 + _EXTRA, len(rows)))
+    score, item = index.search(float32_rows(rows, queries), min(count + 1 + _EXTRA, len(rows)))
     return (-score if rows.metric == "l2" else score), item
 
 

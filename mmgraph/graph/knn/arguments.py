@@ -1,12 +1,14 @@
 """The arguments of a nearest-neighbour search, checked: every rule, value and remedy in one line."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mmgraph.errors import GraphError, nearest
+from mmgraph.graph.knn.choice import Method
+from mmgraph.graph.knn.rows import Metric
 
 
 def present_items(mask: NDArray[np.bool_] | Tensor | None, num_items: int) -> NDArray[np.int64]:
@@ -61,8 +63,8 @@ def check_arguments(
 ) -> None:
     """Refuse names that are none of the choices, and numbers out of range."""
     for name, value, known in (
-        ("metric", metric, ("cosine", "inner_product", "l2")),
-        ("method", method, ("auto", "exact", "join", "flat", "ivf", "hnsw")),
+        ("metric", metric, get_args(Metric)),
+        ("method", method, get_args(Method)),
     ):
         if value not in known:
             raise GraphError(

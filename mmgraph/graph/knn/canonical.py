@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmgraph.graph.knn.float32 import float32_error, float32_scores, has_float32
-from mmgraph.graph.knn.rows import FeatureRows, for_chunks, sum_rows
+from mmgraph.graph.knn.rows import FeatureRows, for_chunks, rank_in_runs, run_sizes, sum_rows
 
 
 class Candidates(NamedTuple):
@@ -105,9 +105,8 @@ def choose_nearest(rows: FeatureRows, found: Candidates, count: int) -> Lists:
     Complexity:
         O(dim) for each pair that is scored, and sorting the candidates.
     """
-    starts = np.flatnonzero(np.concatenate([[True], found.query[1:] != found.query[:-1]]))
-    sizes = np.diff(np.concatenate([starts, [len(found.query)]]))
-    first = np.arange(len(found.query)) - np.repeat(starts, sizes) < count
+    sizes = run_sizes(found.query)
+    first = rank_in_runs(sizes) < count
     upper = found.upper
     if has_float32(rows):
         upper = _sharper(rows, found, first, sizes, count)
@@ -120,11 +119,7 @@ def choose_nearest(rows: FeatureRows, found: Candidates, count: int) -> Lists:
         rest = _pair_scores(rows, found.query[more], found.item[more], exact_scores)
         score = np.concatenate([score, rest])
     order = np.lexsort((item, -score, query))
-    sizes = np.diff(
-        np.concatenate([np.flatnonzero(np.diff(query[order], prepend=-1)), [len(order)]])
-    )
-    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = order[rank < count]
+    chosen = order[rank_in_runs(run_sizes(query[order])) < count]
     return Lists(
         query[chosen].reshape(-1, count)[:, 0],
         item[chosen].reshape(-1, count),

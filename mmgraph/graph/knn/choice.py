@@ -12,7 +12,14 @@ from torch import Tensor
 from mmgraph.errors import GraphError
 from mmgraph.graph.knn import join
 from mmgraph.graph.knn.flat import QUERY_ROWS
-from mmgraph.graph.knn.operand import DTYPES, Precision, full_precision
+from mmgraph.graph.knn.float32 import summation_error
+from mmgraph.graph.knn.operand import (
+    DISTANCE_COLUMNS,
+    DTYPES,
+    ROUNDOFF,
+    Precision,
+    full_precision,
+)
 
 Method = Literal["auto", "exact", "join", "flat", "ivf", "hnsw"]
 
@@ -81,14 +88,11 @@ def choose_method(
     Raises:
         GraphError: No way that was allowed stays within ``max_memory``.
     """
-    ways: list[Way] = []
-    if method != "auto":
-        ways = _ways(method, num_rows, num_targets, dim, count, device)
-    else:
-        ways = _ways("exact", num_rows, num_targets, dim, count, device)
-        if num_rows > LARGE_CATALOGUE and min_recall < 1 and device.type == "cpu":
-            ways = [("ivf", "float32"), *ways, ("hnsw", "float32")]
     sizes = num_rows, num_targets, dim, count
+    ways = _ways("exact" if method == "auto" else method, *sizes, device)
+    large = num_rows > LARGE_CATALOGUE and min_recall < 1
+    if method == "auto" and large and device.type == "cpu":
+        ways = [("ivf", "float32"), *ways, ("hnsw", "float32")]
     plans = [Plan(*way, needed_memory(*way, *sizes, distance)) for way in ways]
     for plan in plans:
         if max_memory is None or plan.memory <= max_memory:
@@ -117,7 +121,7 @@ def needed_memory(
     if method == "join":
         size = join.block_rows(num_rows, count)
         width = DTYPES[precision][0].itemsize
-        operand = (num_rows + size) * (dim + 32 * distance) * width * (1 + distance)
+        operand = (num_rows + size) * (dim + DISTANCE_COLUMNS * distance) * width * (1 + distance)
         found = 12 * (count + 4) * max(num_targets, size) * (6 + width)
         blocks = threads * size * size * (width + 2) + num_rows * join.segments(size, count) * width
         return int(operand + found + blocks + lists + chunk)
@@ -148,17 +152,14 @@ def _ways(
         return [("flat", "float32")]
     rates = multiply_rates(str(device), torch.get_num_threads())
     pairs = num_targets * (num_rows - num_targets / 2)
-    joined = {
-        precision: 2 * pairs * dim / rate + pairs * _JOIN_PER_PAIR + num_targets * _JOIN_PER_ROW
-        for precision, rate in rates.items()
-    }
-    seconds: dict[tuple[str, Precision], float] = {
-        ("join", precision): spent for precision, spent in joined.items()
+    rest = pairs * _JOIN_PER_PAIR + num_targets * _JOIN_PER_ROW
+    seconds: dict[Way, float] = {
+        ("join", precision): 2 * pairs * dim / rate + rest for precision, rate in rates.items()
     }
     # FAISS works on the processor at the rate of its float32 products.
     on_cpu = multiply_rates("cpu", torch.get_num_threads()).get("float32", 1.0)
     seconds["flat", "float32"] = 2 * work / on_cpu
-    return sorted(seconds, key=lambda way: seconds[way])  # type: ignore[arg-type]
+    return sorted(seconds, key=lambda way: seconds[way])
 
 
 def _join_precision(device: torch.device) -> Precision:
@@ -197,8 +198,7 @@ def multiply_rates(device: str, threads: int) -> dict[Precision, float]:
             x = x.to(device)
             seconds = min(_seconds(x, device) for _ in range(5))
             off = ((x @ x.T).double().cpu() - exact).abs()
-            rounding = 2.0**-8 * exact.abs() if precision == "bfloat16" else 0.0
-            if float((off - rounding).max()) <= (dim + 16) * 2.0**-24:
+            if float((off - ROUNDOFF[precision] * exact.abs()).max()) <= summation_error(dim):
                 rates[precision] = 2 * size * size * dim / seconds
     return rates
 

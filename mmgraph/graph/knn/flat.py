@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from mmgraph.graph.knn.canonical import Candidates
 from mmgraph.graph.knn.float32 import float32_error
-from mmgraph.graph.knn.rows import FeatureRows, for_chunks, has_whole_numbers, scaled_rows
+from mmgraph.graph.knn.rows import (
+    FeatureRows,
+    for_chunks,
+    has_whole_numbers,
+    rank_in_runs,
+    scaled_rows,
+)
 
 QUERY_ROWS = 4096
 """Queries given to FAISS at a time."""
@@ -52,7 +58,9 @@ def flat_candidates(
     Complexity:
         O(queries * items * dim) time; memory of a float32 copy of the rows and one block of queries.
     """
-    searched = np.empty((0, rows.dim), np.float32) if thrifty else float32_rows(rows, rows.scale)
+    searched = np.empty((0, rows.dim), np.float32)
+    if not thrifty:
+        searched = float32_rows(rows, np.arange(len(rows)))
     bound = float32_error(rows) / rows.unit
     whole: bool | None = None
     fetch = min(count + 1 + max(8, count // 2), len(rows))
@@ -73,14 +81,14 @@ def flat_candidates(
             progress(min(1.0, (start + QUERY_ROWS) / len(queries)))
 
 
-def float32_rows(rows: FeatureRows, scale: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the rows in float32, divided by a scale."""
-    search = np.empty((len(rows), rows.dim), dtype=np.float32)
+def float32_rows(rows: FeatureRows, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return some of the rows in float32, divided by their scale."""
+    search = np.empty((len(positions), rows.dim), dtype=np.float32)
 
     def convert(part: slice, buffer: NDArray[np.float64]) -> None:
-        search[part] = scaled_rows(rows, np.arange(part.start, part.stop), scale, buffer)
+        search[part] = scaled_rows(rows, positions[part], buffer)
 
-    for_chunks(len(rows), rows.dim, convert)
+    for_chunks(len(positions), rows.dim, convert)
     return search
 
 
@@ -169,8 +177,7 @@ def _merge_best(best: NDArray[np.float64], score: NDArray[np.float64]) -> NDArra
         row, column = np.nonzero(better)
         every = np.full((len(best), count + most), -np.inf)
         every[:, :count] = best
-        place = np.arange(len(row)) - np.repeat(np.cumsum(held) - held, held)
-        every[row, count + place] = score[row, column]
+        every[row, count + rank_in_runs(held)] = score[row, column]
     every.partition(every.shape[1] - count, axis=1)
     return every[:, -count:].copy()
 

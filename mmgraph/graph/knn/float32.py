@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from mmgraph.graph.knn.rows import FeatureRows
 
-UNIT_ROUNDOFF = 2.0**-24
-
 _SAFE = 1e-6, 1e6
 """Lengths between which float32 products of two rows lose nothing to its range."""
 
@@ -55,17 +53,24 @@ def float32_scores(
     return exact / (rows.norm[query] * rows.norm[item]) if rows.metric == "cosine" else exact
 
 
+def summation_error(terms: int) -> float:
+    """Return the relative error of an inner product that is accumulated in float32, in any order.
+
+    That is the textbook ``n u / (1 - n u)`` with ``u = 2 ** -24``. Sixteen terms more pay for the
+    rounding of the rows themselves and for the few extra steps of a squared distance.
+    """
+    steps = (terms + 16) * 2.0**-24
+    return steps / (1 - steps)
+
+
 def float32_error(rows: FeatureRows) -> NDArray[np.float64]:
     """Return for each row how far a float32 score of a pair with it can be from the exact one.
 
-    The bound is the textbook one for an inner product of ``dim`` terms in any order of summation,
-    ``(dim + 16) u / (1 - (dim + 16) u)`` times the lengths of both rows with ``u = 2 ** -24``; the 16
-    pays for the rounding of the rows themselves and for the few extra steps of a squared distance.
+    The bound is :func:`summation_error` times the lengths of both rows.
     """
-    steps = (rows.dim + 16) * UNIT_ROUNDOFF
     longest = rows.norm.max(initial=0.0)
     size = np.ones(len(rows))
     if rows.metric != "cosine":
         size = rows.norm * longest if rows.metric == "inner_product" else (rows.norm + longest) ** 2
     # The second term pays for numbers too small for full precision.
-    return np.asarray(steps / (1 - steps) * size + rows.dim * 1e-25 * rows.unit)
+    return np.asarray(summation_error(rows.dim) * size + rows.dim * 1e-25 * rows.unit)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mmgraph.graph.knn.float32 import summation_error
 from mmgraph.graph.knn.rows import CHUNK_VALUES, FeatureRows
 
 Precision = Literal["bfloat16", "float32"]
@@ -20,7 +21,10 @@ DTYPES: dict[Precision, tuple[torch.dtype, torch.dtype]] = {
 }
 """Type of the products, and the integer type of the same width that their bits are compared in."""
 
-_DISTANCE_COLUMNS = 32
+ROUNDOFF: dict[Precision, float] = {"bfloat16": 2.0**-8, "float32": 0.0}
+"""Relative error of rounding a product to its type; float32 ones stay what was accumulated."""
+
+DISTANCE_COLUMNS = 32
 """Columns added for squared distances: twice three are needed, products like multiples of 32."""
 
 
@@ -75,8 +79,8 @@ class Operand:
 
     @property
     def roundoff(self) -> float:
-        """Relative error of rounding a product to 8 bits; float32 ones stay what was accumulated."""
-        return 2.0**-8 if self.precision == "bfloat16" else 0.0
+        """Relative error of rounding a product."""
+        return ROUNDOFF[self.precision]
 
     def keys(self, product: Tensor) -> Tensor:
         """View products as keys, in place."""
@@ -162,19 +166,18 @@ def build_operand(
     """
     distance = rows.metric == "l2"
     dim, dtype = rows.dim, DTYPES[precision][0]
-    width = dim + _DISTANCE_COLUMNS if distance else dim
+    width = dim + DISTANCE_COLUMNS if distance else dim
     right = torch.zeros(padded, width, dtype=dtype)
     scale = rows.scale
     error, length = _fill(right[:, :dim], rows, order)
     longest = float(np.max(rows.norm / scale, initial=0.0))
-    steps = (width + 16) * 2.0**-24
     reach = max(float(length.max(initial=0.0)), longest)
     size = length * reach
     if distance:
         size = size + 1.0  # the halves of both squared lengths
     total = (
         1.001 * (error * longest + length * error.max(initial=0.0))
-        + steps / (1 - steps) * size
+        + summation_error(width) * size
         + width * 1e-37
     )
     left = right

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ class FeatureRows:
         """Width of a row."""
         return int(self.source.shape[1])
 
-    @property
+    @cached_property
     def scale(self) -> NDArray[np.float64]:
         """What each row is divided by for a search: its length (cosine), else the largest length."""
         if self.metric == "cosine":
@@ -132,13 +133,15 @@ def build_rows(source: NDArray[Any], present: NDArray[np.int64], metric: Metric)
 def scaled_rows(
     rows: FeatureRows,
     positions: NDArray[np.int64],
-    scale: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Write rows divided by their scale into the top of ``out`` and return that part of it."""
     values = out[: len(positions)]
     np.divide(
-        rows.source[rows.present[positions]], scale[positions, None], out=values, dtype=np.float64
+        rows.source[rows.present[positions]],
+        rows.scale[positions, None],
+        out=values,
+        dtype=np.float64,
     )
     return values
 
@@ -202,6 +205,27 @@ def sum_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values[:, 0].copy()
 
 
+def run_sizes(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many equal values stand together, run by run.
+
+    Example:
+        >>> run_sizes(np.array([7, 7, 3, 7])).tolist()
+        [2, 1, 1]
+    """
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+    return np.diff(starts, append=len(values))
+
+
+def rank_in_runs(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the members of each run from zero.
+
+    Example:
+        >>> rank_in_runs(np.array([2, 0, 3])).tolist()
+        [0, 1, 0, 1, 2]
+    """
+    return np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
 def has_whole_numbers(rows: FeatureRows) -> bool:
     """Return whether every product of two rows is exact in float64, in any order of summation.
 
@@ -239,8 +263,7 @@ def find_copies(
         the same length.
     """
     order = np.argsort(rows.norm, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(rows.norm[order]) != 0]))
-    sizes = np.diff(np.concatenate([starts, [len(order)]]))
+    sizes = run_sizes(rows.norm[order])
     suspects = np.sort(order[np.repeat(sizes > limit, sizes)])
     keep = np.ones(len(rows), dtype=bool)
     first = np.arange(len(rows))

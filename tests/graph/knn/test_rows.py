@@ -27,7 +27,7 @@ def test_rows_are_scaled_for_a_search_and_zero_rows_drop_out():
     assert rows.scale.tolist() == [5.0, 2.0]
     assert rows.unit == 1.0
     buffer = np.empty((5, 2))
-    scaled = scaled_rows(rows, np.array([1, 0]), rows.scale, buffer)
+    scaled = scaled_rows(rows, np.array([1, 0]), buffer)
     assert np.shares_memory(scaled, buffer)
     np.testing.assert_allclose(scaled, [[0.0, -1.0], [0.6, 0.8]], rtol=1e-15)
     rows = rows_of(x, "l2")
