@@ -69,7 +69,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, origin: str = "recipe") -> "Recipe":
-        """Check plain values and fill in the defaults; ``model.k`` is ``graph.k``, edges are those the model needs.
+        """Check plain values and fill in the defaults; ``model.k`` is ``graph.k``, the graph is what the model needs.
 
         Args:
             values: Tables as read from TOML.
@@ -86,7 +86,10 @@ class Recipe(BaseModel):
             model_class = get_model(str(table["name"]))
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
-        graph = parse_config(GraphConfig, values.get("graph", {}), origin=origin, prefix=("graph",))
+        given = values.get("graph", {})
+        if isinstance(given, Mapping):
+            given = {**model_class.graph_defaults, **given}
+        graph = parse_config(GraphConfig, given, origin=origin, prefix=("graph",))
         if "k" in model_class.Config.model_fields:
             _check_follows(origin, "model.k", table.get("k", graph.k), "graph.k", graph.k)
             table = {**table, "k": graph.k}

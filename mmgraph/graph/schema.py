@@ -52,6 +52,18 @@ def modalities_of(data: HeteroData) -> tuple[str, ...]:
     return tuple(key.removeprefix(_FEATURE) for key in keys if key.startswith(_FEATURE))
 
 
+def item_features(data: HeteroData) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the feature matrix and the presence mask of every modality, in stored order.
+
+    Shapes:
+        (num_items, dim) and (num_items,) bool for each modality.
+    """
+    item = data[ITEM]
+    return {
+        name: (item[feature_key(name)], item[presence_key(name)]) for name in modalities_of(data)
+    }
+
+
 def edge_name(edge_type: EdgeType) -> str:
     """Return an edge type as one word, for messages and JSON keys.
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 MODELS = {
     "bpr_mf": "mmgraph.models.bpr_mf:BPRMF",
+    "freedom": "mmgraph.models.freedom:FREEDOM",
     "lightgcn": "mmgraph.models.lightgcn:LightGCN",
     "mm_gef": "mmgraph.models.mm_gef:MMGEF",
 }

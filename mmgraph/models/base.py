@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import ITEM_USER, USER_ITEM
-from mmgraph.nn import bpr_loss, l2_penalty
+from mmgraph.nn import bpr_loss, joint_adjacency, l2_penalty
 from mmgraph.nn.regularizers import Penalty
 from mmgraph.sparse import SparseAdjacency
 
@@ -80,6 +80,8 @@ class Recommender(nn.Module):
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    graph_defaults: ClassVar[Mapping[str, Any]] = {}
+    """Keys of the graph's configuration whose default is another one for this model."""
 
     def __init__(self, graph: HeteroData, config: ModelConfig) -> None:
         super().__init__()
@@ -158,42 +160,46 @@ def ranking_losses(
 ) -> dict[str, Tensor]:
     """Return BPR on the final rows of a batch and the penalty on the rows the config names, as ``{"bpr", "reg"}``.
 
+    A penalty of weight zero is left out.
+
     Args:
         batch: The triples.
         final: The vectors that score.
         ego: The trainable tables they come from.
         config: Which rows are penalised (``reg_rows``), and how (``reg_kind``).
     """
-    rows = user, positive, negative = _rows_of(final, batch)
-    if config.reg_rows == "ego":
-        rows = _rows_of(ego, batch)
-    return {
-        "bpr": bpr_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1)),
-        "reg": l2_penalty(rows, kind=config.reg_kind),
-    }
+    rows = user, positive, negative = rows_of(final, batch)
+    terms = {"bpr": bpr_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))}
+    if config.reg_weight:
+        if config.reg_rows == "ego":
+            rows = rows_of(ego, batch)
+        terms["reg"] = l2_penalty(rows, kind=config.reg_kind)
+    return terms
 
 
-def _rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows of a batch's users, positive and negative items.
+
+    Shapes:
+        returns (batch, dim) three times.
+    """
     # index_select: its gradient is the same for any number of threads, that of indexing is not.
-    return (
-        vectors.user.index_select(0, batch.user),
-        vectors.item.index_select(0, batch.positive),
-        vectors.item.index_select(0, batch.negative),
-    )
+    # Both kinds of item at once: each gradient of a selection is a table of all items.
+    items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative]))
+    positive, negative = items.chunk(2)
+    return vectors.user.index_select(0, batch.user), positive, negative
 
 
 def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:
     """Return the joint matrix over users, then items, with the weights and self loops the graph was built with."""
-    num_users, num_items = int(graph["user"].num_nodes), int(graph["item"].num_nodes)
     to_user, to_item = graph[ITEM_USER], graph[USER_ITEM]
-    edges = [
-        to_user.edge_index + torch.tensor([[num_users], [0]], device=to_user.edge_index.device),
-        to_item.edge_index + torch.tensor([[0], [num_users]], device=to_item.edge_index.device),
-    ]
-    weights = [to_user.edge_weight, to_item.edge_weight]
+    loops = None
     if "self_weight" in graph["user"]:
-        nodes = torch.arange(num_users + num_items, device=to_user.edge_index.device)
-        edges.append(nodes.expand(2, -1))
-        weights.append(torch.cat([graph["user"].self_weight, graph["item"].self_weight]))
-    size = (num_users + num_items,) * 2
-    return SparseAdjacency(torch.cat(edges, dim=1), torch.cat(weights), size=size)
+        loops = torch.cat([graph["user"].self_weight, graph["item"].self_weight])
+    return joint_adjacency(
+        (to_item.edge_index, to_item.edge_weight),
+        (to_user.edge_index, to_user.edge_weight),
+        num_users=int(graph["user"].num_nodes),
+        num_items=int(graph["item"].num_nodes),
+        self_weight=loops,
+    )

@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.errors import GraphError
 from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.schema import CO_ITEM, modalities_of
+from mmgraph.graph.schema import CO_ITEM, item_features
 from mmgraph.models.base import (
     Batch,
     Embeddings,
@@ -109,8 +109,8 @@ class MMGEF(Recommender):
 
     def __init__(self, graph: HeteroData, config: MMGEFConfig) -> None:
         super().__init__(graph, config)
-        modalities = modalities_of(graph)
-        if not modalities:
+        features = item_features(graph)
+        if not features:
             raise GraphError(
                 "mm_gef needs item features (got none); add a [features.<name>] table to dataset.toml"
             )
@@ -124,8 +124,8 @@ class MMGEF(Recommender):
         )
         self.edge_fusion = EdgeFusion(config.attention)
         self.fusion = EarlyFusion(
-            [graph["item"][f"x_{name}"] for name in modalities],
-            [graph["item"][f"has_{name}"] for name in modalities],
+            [x for x, _ in features.values()],
+            [has for _, has in features.values()],
             out_dim=None if config.rebuild == "frozen" else config.embedding_dim,
             mode=config.fusion,
         )

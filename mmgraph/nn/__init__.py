@@ -4,10 +4,10 @@ from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.conv import LightGCNConv
 from mmgraph.nn.early_fusion import EarlyFusion
 from mmgraph.nn.edge_dropping import KeptEdges, drop_edges, num_kept
-from mmgraph.nn.encoders import ModalityEncoder, id_embedding
+from mmgraph.nn.encoders import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.fusion import EdgeFusion, normalize_rows, presence_mean
 from mmgraph.nn.losses import bpr_loss
-from mmgraph.nn.propagation import UserItemPropagation
+from mmgraph.nn.propagation import UserItemPropagation, joint_adjacency
 from mmgraph.nn.readout import LayerStack
 from mmgraph.nn.regularizers import l2_penalty
 from mmgraph.nn.structure import (
@@ -15,6 +15,7 @@ from mmgraph.nn.structure import (
     edge_cosine,
     fuse_item_graphs,
     merge_edges,
+    mix_item_graphs,
     normalize_by_row,
 )
 
@@ -27,14 +28,17 @@ __all__ = [
     "LayerStack",
     "LightGCNConv",
     "ModalityEncoder",
+    "ModalityEncoders",
     "UserItemPropagation",
     "bpr_loss",
     "drop_edges",
     "edge_cosine",
     "fuse_item_graphs",
     "id_embedding",
+    "joint_adjacency",
     "l2_penalty",
     "merge_edges",
+    "mix_item_graphs",
     "normalize_by_row",
     "normalize_rows",
     "num_kept",

@@ -1,9 +1,13 @@
 """From ids and raw features to vectors of the model's width."""
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from mmgraph.nn.buffers import BufferList
+from mmgraph.nn.fusion import keep_present
 
 Init = Literal["xavier_uniform", "xavier_normal", "normal0.1"]
 
@@ -53,3 +57,52 @@ class ModalityEncoder(nn.Module):
         """Return the projected features."""
         projected: Tensor = self.linear(x)
         return projected
+
+
+class ModalityEncoders(nn.Module):
+    """The frozen features of every modality, each with an encoder of its own.
+
+    Features are buffers: they get no gradient and no place in the optimiser. Only the rows that are asked for are
+    encoded, so a loss on a batch costs the items of the batch and not the catalogue.
+
+    Args:
+        features: Feature matrix and presence mask of each modality; absent rows may hold anything.
+        encoder: Makes the encoder for a feature width.
+
+    Shapes:
+        features (num_items, dim_m) and (num_items,) bool; returns (num_rows, out_dim) for each modality.
+
+    Example:
+        >>> x, has = torch.ones(3, 4), torch.tensor([True, False, True])
+        >>> encoders = ModalityEncoders({"text": (x, has)}, lambda width: ModalityEncoder(width, 2))
+        >>> encoded = encoders(torch.tensor([1, 2]))["text"]
+        >>> encoded.shape, encoded[0].tolist()
+        (torch.Size([2, 2]), [0.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, tuple[Tensor, Tensor]],
+        encoder: Callable[[int], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.names = tuple(features)
+        self.features = BufferList(keep_present(x, has) for x, has in features.values())
+        self.present = BufferList(has for _, has in features.values())
+        self.encoders = nn.ModuleList(encoder(x.size(1)) for x, _ in features.values())
+
+    def has(self, items: Tensor) -> dict[str, Tensor]:
+        """Return for each modality which of some items have it, (num_rows,) bool."""
+        masks = (present.index_select(0, items) for present in self.present)
+        return dict(zip(self.names, masks, strict=True))
+
+    def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the encoded rows of some items, or of all; zero where an item lacks the modality."""
+        encoded = {}
+        for name, x, has, encoder in zip(
+            self.names, self.features, self.present, self.encoders, strict=True
+        ):
+            if items is not None:
+                x, has = x.index_select(0, items), has.index_select(0, items)
+            encoded[name] = keep_present(encoder(x), has)
+        return encoded

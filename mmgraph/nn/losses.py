@@ -4,18 +4,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
+def bpr_loss(positive: Tensor, negative: Tensor, mask: Tensor | None = None) -> Tensor:
     r"""Return the mean of :math:`-\ln \sigma(s^+ - s^-)`, in its stable form.
+
+    With a mask the mean is over the pairs it keeps, and 0 if it keeps none.
 
     Source: Rendle et al., 2009 (BPR), criterion BPR-OPT; written as ``softplus(s^- - s^+)``, which neither saturates
     nor loses its gradient for large differences.
 
     Shapes:
-        positive (batch,) and negative (batch,) scores; returns ().
+        positive (batch,) and negative (batch,) scores; mask (batch,) bool; returns ().
 
     Example:
         >>> import torch
         >>> round(bpr_loss(torch.zeros(1), torch.zeros(1)).item(), 6)
         0.693147
     """
-    return F.softplus(negative - positive).mean()
+    terms = F.softplus(negative - positive)
+    if mask is None:
+        return terms.mean()
+    return terms.where(mask, 0.0).sum() / mask.sum().clamp(min=1)

@@ -292,3 +292,50 @@ def mm_gef(
     users, items = lightgcn(user, item, train_pairs, num_layers=num_layers)
     message = mm_gef_message(item_graph, item, num_item_layers=num_item_layers)
     return users, mm_gef_final_items(items, message)
+
+
+def freedom_item_graph(
+    neighbours: Sequence[Sequence[Sequence[int]]], shares: Sequence[float]
+) -> Matrix:
+    """Return S: row i is the mean of item i's neighbours in each list, mixed by the shares of the lists it has.
+
+    ``neighbours[m][i]`` are the neighbours of item i by modality m.
+
+    Source: Zhou and Shen, 2023 (FREEDOM), frozen item-item graph; missing modalities are our reading.
+
+    Example:
+        >>> freedom_item_graph([[[1], []], [[0, 1], []]], [0.5, 0.5]).tolist()
+        [[0.25, 0.75], [0.0, 0.0]]
+    """
+    size = len(neighbours[0])
+    graph = np.zeros((size, size))
+    for item in range(size):
+        known = [m for m in range(len(neighbours)) if neighbours[m][item]]
+        total = sum(shares[m] for m in known)
+        for m in known:
+            for neighbour in neighbours[m][item]:
+                if total > 0:
+                    graph[item, neighbour] += shares[m] / total / len(neighbours[m][item])
+    return graph
+
+
+def freedom(
+    user: ArrayLike,
+    item: ArrayLike,
+    train_pairs: ArrayLike,
+    *,
+    item_graph: ArrayLike,
+    num_layers: int = 2,
+    num_item_layers: int = 1,
+) -> tuple[Matrix, Matrix]:
+    """Return FREEDOM's final users and items: LightGCN's, and to the items S^L times the item id rows.
+
+    Source: Zhou and Shen, 2023 (FREEDOM); He et al., 2020, eqs. (3)-(4).
+
+    Example:
+        >>> users, items = freedom([[1.0]], [[3.0]], [[0, 0]], item_graph=[[1.0]], num_layers=1)
+        >>> users.tolist(), items.tolist()
+        ([[2.0]], [[5.0]])
+    """
+    users, items = lightgcn(user, item, train_pairs, num_layers=num_layers)
+    return users, items + mm_gef_message(item_graph, item, num_item_layers=num_item_layers)

@@ -55,7 +55,8 @@ def _colours(size: int) -> dict[str, ModalityFeatures]:
     item = np.arange(size)
     black, white = (item % 2 == 0).astype(np.float32), (item % 2 == 1).astype(np.float32)
     tilt = (item / (10 * size)).astype(np.float32)
-    text = np.stack([black + tilt, white], axis=1)
+    # No two items point the same way, or a neighbour would be chosen by its index.
+    text = np.stack([black + tilt * white, white + tilt * black], axis=1)
     image = np.stack([black, white, tilt], axis=1)
     everywhere, but_one = np.ones(size, dtype=bool), item > 0
     image[0] = 0

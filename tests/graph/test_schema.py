@@ -13,10 +13,12 @@ from mmgraph.graph.schema import (
     check_graph,
     edge_name,
     feature_key,
+    item_features,
     knn_edge_type,
     modalities_of,
     presence_key,
 )
+from mmgraph.testing import checkerboard_graph
 
 KNN = knn_edge_type("image")
 
@@ -175,3 +177,13 @@ def test_the_interactions_may_be_empty():
         data[edge_type].edge_index = torch.empty(2, 0, dtype=torch.int64)
         data[edge_type].edge_weight = torch.empty(0)
     check_graph(data)
+
+
+def test_item_features_are_those_of_the_item_store_in_order():
+    graph = checkerboard_graph()
+    found = item_features(graph)
+    assert tuple(found) == modalities_of(graph) == ("text", "image")
+    assert found["image"][0] is graph["item"].x_image
+    assert found["image"][1].tolist() == [False] + [True] * 11
+    del graph["item"].x_text, graph["item"].x_image
+    assert item_features(graph) == {}

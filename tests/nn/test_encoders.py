@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mmgraph.nn import ModalityEncoder, id_embedding
+from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding
 
 
 def test_a_table_is_a_parameter_of_float32() -> None:
@@ -59,3 +59,38 @@ def test_an_encoder_starts_xavier_uniform_without_bias() -> None:
     assert encoder.linear.bias.tolist() == [0.0] * 50
     # torch's own start would be bounded by 1 / sqrt(300), less than half of this.
     assert 0.95 * bound < encoder.linear.weight.abs().max().item() <= bound
+
+
+def two_modalities() -> ModalityEncoders:
+    torch.manual_seed(0)
+    image, text = torch.randn(4, 3), torch.randn(4, 5)
+    image[2] = torch.nan  # absent rows may hold anything
+    everywhere, but_two = torch.ones(4, dtype=torch.bool), torch.arange(4) != 2
+    features = {"image": (image, but_two), "text": (text, everywhere)}
+    return ModalityEncoders(features, lambda width: ModalityEncoder(width, 2))
+
+
+def test_encoding_some_rows_equals_the_rows_of_encoding_all() -> None:
+    encoders, items = two_modalities(), torch.tensor([3, 2, 0])
+    some, every = encoders(items), encoders()
+    assert list(some) == ["image", "text"]
+    for name in some:
+        torch.testing.assert_close(some[name], every[name][items])
+        assert every[name].isfinite().all()
+    assert not every["image"][2].any()
+    assert every["text"][2].any()
+    assert {name: mask.tolist() for name, mask in encoders.has(items).items()} == {
+        "image": [True, False, True],
+        "text": [True, True, True],
+    }
+
+
+def test_features_of_a_modality_are_constant_and_their_encoder_learns() -> None:
+    encoders = two_modalities()
+    encoders()["image"].sum().backward()
+    first, second = encoders.encoders
+    assert first.linear.weight.grad.isfinite().all()
+    assert first.linear.bias.grad.tolist() == [3.0, 3.0]  # three items have an image
+    assert second.linear.weight.grad is None
+    assert not [buffer for buffer in encoders.buffers() if buffer.requires_grad]
+    assert set(encoders.state_dict()) == {name for name, _ in encoders.named_parameters()}

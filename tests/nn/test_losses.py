@@ -45,3 +45,14 @@ def test_large_differences_neither_overflow_nor_lose_their_gradient(
     assert value.item() == loss
     assert positive.grad.item() == slope
     assert negative.grad.item() == -slope
+
+
+def test_a_mask_leaves_pairs_out_of_the_mean_and_of_the_gradient():
+    positive = torch.tensor([1.0, 5.0, 0.0], requires_grad=True)
+    negative, mask = torch.tensor([0.0, 1.0, 2.0]), torch.tensor([True, False, True])
+    loss = bpr_loss(positive, negative, mask)
+    torch.testing.assert_close(loss, bpr_loss(positive[mask], negative[mask]))
+    loss.backward()
+    assert positive.grad[1] == 0
+    assert positive.grad[[0, 2]].all()
+    assert bpr_loss(positive, negative, torch.zeros(3, dtype=torch.bool)).item() == 0

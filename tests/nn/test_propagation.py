@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmgraph.nn import UserItemPropagation
+from mmgraph.nn import UserItemPropagation, joint_adjacency
 from mmgraph.sparse import SparseAdjacency
 from mmgraph.testing import oracles
 
@@ -112,3 +112,24 @@ def test_no_edges_at_all() -> None:
 
 def test_the_graph_is_not_saved() -> None:
     assert propagation(PAIRS, 2).state_dict() == {}
+
+
+def test_another_matrix_may_be_given_for_one_call() -> None:
+    full, pruned = propagation(PAIRS, 2), propagation(PAIRS[:6], 2)
+    user, item = torch.randn(NUM_USERS, 3).double(), torch.randn(NUM_ITEMS, 3).double()
+    found = full(user, item, pruned.adjacency)
+    for one, other in zip(found, pruned(user, item), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_joint_matrix_holds_both_directions_and_the_loops() -> None:
+    to_item = torch.tensor([[0, 1], [1, 0]]), torch.tensor([2.0, 3.0])
+    to_user = torch.tensor([[1], [0]]), torch.tensor([5.0])
+    loops = torch.tensor([7.0, 0.5, 11.0, 13.0])
+    dense = joint_adjacency(
+        to_item, to_user, num_users=2, num_items=2, self_weight=loops
+    ).to_dense()
+    expected = torch.zeros(4, 4)
+    expected[3, 0], expected[2, 1], expected[0, 3] = 2.0, 3.0, 5.0
+    expected += loops.diag()
+    assert torch.equal(dense, expected)

@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmgraph.nn import edge_cosine, fuse_item_graphs, merge_edges, normalize_by_row
+from mmgraph.nn import (
+    edge_cosine,
+    fuse_item_graphs,
+    merge_edges,
+    mix_item_graphs,
+    normalize_by_row,
+)
 from mmgraph.sparse import matmul
 from mmgraph.testing import oracles
 from mmgraph.testing.kernels import adjacency_of
@@ -185,3 +191,22 @@ def test_one_thread_and_two_give_the_same_gradient_of_cosines() -> None:
         torch.set_num_threads(count)
         gradients.append(torch.autograd.grad(edge_cosine(x, edges).square().sum(), x)[0])
     assert torch.equal(*gradients)
+
+
+@given(
+    st.lists(edge_sets, min_size=1, max_size=3), st.lists(st.floats(0, 1), min_size=3, max_size=3)
+)
+def test_mixed_neighbour_lists_equal_the_dense_mean(
+    lists: list[list[tuple[int, int]]], shares: list[float]
+) -> None:
+    shares = shares[: len(lists)]
+    mixed = mix_item_graphs([as_edges(pairs) for pairs in lists], shares, num_items=5)
+    neighbours = [[[s for s, t in pairs if t == item] for item in range(5)] for pairs in lists]
+    expected = oracles.freedom_item_graph(neighbours, shares)
+    np.testing.assert_allclose(mixed.to_dense(), expected, rtol=1e-6, atol=1e-30)
+
+
+def test_shares_are_divided_among_the_lists_an_item_has() -> None:
+    image, text = as_edges([(1, 0)]), as_edges([(1, 0), (2, 0), (0, 1)])
+    dense = mix_item_graphs([image, text], [0.2, 0.8], num_items=3).to_dense()
+    torch.testing.assert_close(dense, torch.tensor([[0, 0.6, 0.4], [1, 0, 0], [0, 0, 0]]))

@@ -1,0 +1,197 @@
+"""FREEDOM: frozen item graphs from content, and training on a pruned user-item graph."""
+
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from mmgraph.errors import ConfigError, GraphError, nearest
+from mmgraph.graph.schema import USER_ITEM, item_features, knn_edge_type
+from mmgraph.models.base import (
+    Batch,
+    Embeddings,
+    ModelConfig,
+    Recommender,
+    Stage,
+    ranking_losses,
+    user_item_adjacency,
+)
+from mmgraph.nn import (
+    LayerStack,
+    LightGCNConv,
+    ModalityEncoder,
+    ModalityEncoders,
+    UserItemPropagation,
+    bpr_loss,
+    drop_edges,
+    id_embedding,
+    joint_adjacency,
+    mix_item_graphs,
+)
+from mmgraph.nn.encoders import Init
+from mmgraph.sparse import SparseAdjacency
+
+
+class FREEDOMConfig(ModelConfig):
+    """Options of FREEDOM.
+
+    Attributes:
+        num_layers: Depth on the user-item graph.
+        num_item_layers: Depth on the item graph.
+        drop: Share of the user-item edges left out of training, others in each epoch.
+        shares: Share of a modality's neighbours in the item graph, by name; modalities without one divide what is
+            left up to 1 equally. The paper gives the image 0.1.
+        modality_weight: Weight of the criterion on projected content; 0 leaves the projections out.
+    """
+
+    name: Literal["freedom"] = "freedom"
+    num_layers: int = Field(default=2, ge=0)
+    num_item_layers: int = Field(default=1, ge=0)
+    drop: float = Field(default=0.8, ge=0, lt=1)
+    shares: dict[str, float] = Field(default_factory=dict)
+    modality_weight: float = Field(default=1e-3, ge=0)
+    reg_weight: float = Field(default=0.0, ge=0)
+    init: Init = "xavier_uniform"
+
+
+class FREEDOM(Recommender):
+    r"""LightGCN whose items also receive a message over a frozen item graph.
+
+    .. math::
+        Z_U = \bar U, \quad Z_I = \bar V + S^{L_i} V, \quad S = \sum_m w_m S_m, \quad
+        \mathcal{L} = \mathrm{BPR}(Z_U, Z_I) + \lambda \sum_m \mathrm{BPR}(Z_U, X_m W_m + b_m)
+
+    The mean layers :math:`\bar U, \bar V` come in training from a user-item graph that keeps a part of the edges, drawn
+    anew for each epoch with chances in proportion to :math:`1/\sqrt{d_u d_i}`; elsewhere from the full graph. Features
+    stay as they are, and only the items of a batch are projected.
+
+    Source: Zhou and Shen, 2023 (FREEDOM). An item is one of its own k neighbours, as there. The features are frozen, as
+    the paper says; the authors' code trains them. The paper knows no missing modality: here an item divides its share
+    among the modalities it has, and its triples are left out of the criterion of one it lacks.
+
+    Example:
+        >>> from mmgraph.testing import checkerboard_graph
+        >>> model = FREEDOM(checkerboard_graph(), FREEDOMConfig(embedding_dim=4)).eval()
+        >>> model.encode().item.shape
+        torch.Size([12, 4])
+    """
+
+    Config = FREEDOMConfig
+    config: FREEDOMConfig
+    graph_defaults = MappingProxyType({"include_self": True})
+
+    def __init__(self, graph: HeteroData, config: FREEDOMConfig) -> None:
+        super().__init__(graph, config)
+        features = item_features(graph)
+        if not features:
+            raise GraphError(
+                "freedom needs item features (got none); add a [features.<name>] table to dataset.toml"
+            )
+        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
+        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
+        self.propagation = UserItemPropagation(
+            user_item_adjacency(graph), num_layers=config.num_layers
+        )
+        self.item_graph = mix_item_graphs(
+            [graph[knn_edge_type(name)].edge_index for name in features],
+            list(shares_of(config.shares, tuple(features)).values()),
+            num_items=self.num_items,
+        )
+        self.item_layers = LayerStack(
+            LightGCNConv(), num_layers=config.num_item_layers, combine="last"
+        )
+        self.content: ModalityEncoders | None = None
+        if config.modality_weight:
+            self.content = ModalityEncoders(
+                features, lambda width: ModalityEncoder(width, config.embedding_dim)
+            )
+        self.user_item: Tensor
+        self.register_buffer("user_item", graph[USER_ITEM].edge_index, persistent=False)
+        self.seed = torch.initial_seed() % 2**63
+        # Of the present epoch; before the first one, and without pruning, the full graph is used.
+        self._pruned: SparseAdjacency | None = None
+
+    @classmethod
+    def edges_for(cls, config: FREEDOMConfig) -> tuple[str, ...]:
+        """Return ``knn``."""
+        return ("knn",)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One stage, with the configured weights of penalty and content."""
+        weights = {"reg": self.config.reg_weight, "modality": self.config.modality_weight}
+        return (Stage(loss_weights=weights),)
+
+    def on_epoch(self, epoch: int) -> None:
+        """Draw the edges of the epoch."""
+        if not self.config.drop:
+            return
+        num_users, num_items = self.num_users, self.num_items
+        edges, weight, _ = drop_edges(
+            self.user_item,
+            num_users=num_users,
+            num_items=num_items,
+            drop=self.config.drop,
+            seed=self.seed,
+            epoch=epoch,
+        )
+        self._pruned = joint_adjacency(
+            (edges, weight), (edges.flip(0), weight), num_users=num_users, num_items=num_items
+        )
+
+    def encode(self) -> Embeddings:
+        """Return LightGCN's users, and its items plus their message over the item graph."""
+        pruned = self._pruned if self.training else None
+        user, item = self.propagation(self.user_embedding, self.item_embedding, pruned)
+        return Embeddings(user, item + self.item_layers(self.item_embedding, self.item_graph))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return ``bpr`` on the final rows, ``modality`` on projected content, and ``reg`` if it has a weight."""
+        final = self.encode()
+        ego = Embeddings(self.user_embedding, self.item_embedding)
+        terms = ranking_losses(batch, final=final, ego=ego, config=self.config)
+        if self.content is not None:
+            terms["modality"] = self._modality_loss(self.content, final.user, batch)
+        return terms
+
+    def _modality_loss(self, content: ModalityEncoders, final_user: Tensor, batch: Batch) -> Tensor:
+        items, place = torch.unique(
+            torch.cat([batch.positive, batch.negative]), return_inverse=True
+        )
+        user = final_user.index_select(0, batch.user)
+        has = content.has(items)
+        losses = []
+        for name, encoded in content(items).items():
+            positive, negative = encoded.index_select(0, place).chunk(2)
+            scores = (user * positive).sum(dim=1), (user * negative).sum(dim=1)
+            both = has[name].index_select(0, place).view(2, -1).all(dim=0)
+            losses.append(bpr_loss(*scores, both))
+        return torch.stack(losses).sum()
+
+
+def shares_of(given: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
+    """Return the share of each modality; those without one divide the rest up to 1 equally.
+
+    Raises:
+        ConfigError: a name is unknown, or the shares are negative or above 1 together.
+
+    Example:
+        >>> shares_of({"image": 0.1}, ("image", "text"))
+        {'image': 0.1, 'text': 0.9}
+    """
+    for name, share in given.items():
+        if name not in names:
+            raise ConfigError(
+                f"model.shares must name modalities of the data set (got {name!r}){nearest(name, names)}"
+            )
+        if share < 0:
+            raise ConfigError(f"model.shares must not be negative (got {share} for {name!r})")
+    rest, total = [name for name in names if name not in given], sum(given.values())
+    if total > 1 or (not rest and total == 0):
+        raise ConfigError(
+            f"model.shares must sum to more than 0 and at most 1 (got {total:g}); lower them"
+        )
+    return {name: given.get(name, (1 - total) / max(len(rest), 1)) for name in names}
