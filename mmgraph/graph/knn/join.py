@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mmgraph.graph.knn.canonical import Candidates
 from mmgraph.graph.knn.operand import DTYPES, Operand, Precision, build_operand, full_precision
-from mmgraph.graph.knn.rows import FeatureRows
+from mmgraph.graph.knn.rows import FeatureRows, release_pages
 
 GROUP = 8
 """Products represented by their maximum when they are compared."""
@@ -103,6 +103,7 @@ def join_candidates(
     order = np.concatenate([random.permutation(targets), random.permutation(others)])
     padded = -(-len(rows) // size) * size
     operand = build_operand(rows, order, padded=padded, precision=precision, device=device)
+    release_pages(rows.source)
     with full_precision(device):
         join = _Join(operand, len(targets), count, size)
         blocks = range(-(-len(targets) // size))

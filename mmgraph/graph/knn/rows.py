@@ -1,5 +1,6 @@
 """The feature rows of a nearest-neighbour search: checked, measured, and freed of needless copies."""
 
+import mmap
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from torch import Tensor
 from mmgraph.errors import GraphError
 
 Metric = Literal["cosine", "inner_product", "l2"]
+
+_DONTNEED: int | None = getattr(mmap, "MADV_DONTNEED", None)
 
 CHUNK_VALUES = 1 << 17
 """Values converted to float64 at a time by each thread: they fit into the cache of a core."""
@@ -128,6 +131,20 @@ def build_rows(source: NDArray[Any], present: NDArray[np.int64], metric: Metric)
     if metric == "cosine" and not square.all():
         present, square = present[square > 0], square[square > 0]
     return FeatureRows(source, present, square, np.sqrt(square), metric)
+
+
+def release_pages(source: NDArray[Any]) -> None:
+    """Give back the memory that holds pages of a mapped file; they are read again when they are needed.
+
+    Rows that lie in memory of their own are left alone, and so are mapped ones that were changed without the file.
+    """
+    base: Any = source
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.mode == "c":
+            return
+        base = base.base
+    if isinstance(base, mmap.mmap) and _DONTNEED is not None:
+        base.madvise(_DONTNEED)
 
 
 def scaled_rows(

@@ -1,5 +1,8 @@
 """The rows of a search: lengths, chunks, sums, and which copies are worth searching."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from mmgraph.graph.knn.rows import (
     for_chunks,
     has_whole_numbers,
     read_matrix,
+    release_pages,
     scaled_rows,
     sum_rows,
 )
@@ -120,3 +124,32 @@ def test_whole_numbers_are_recognised_while_their_products_are_exact():
     assert has_whole_numbers(rows_of(x))
     assert not has_whole_numbers(rows_of(x + np.eye(20, 4, dtype=np.float32) / 2))
     assert not has_whole_numbers(rows_of(x.astype(np.float64) * 2.0**30))
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_releasing_pages_keeps_every_number(tmp_path, mode):
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(50_000, dtype=np.float32).reshape(-1, 50))
+    mapped = np.load(path, mmap_mode=mode)
+    if mode != "r":
+        mapped[3] = -1.0
+    before = mapped.copy()
+    for source in (mapped, np.asarray(mapped), mapped[10:20], before):
+        expected = source.copy()
+        release_pages(source)
+        assert np.array_equal(source, expected)
+    assert np.array_equal(mapped, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system tells no pages")
+def test_released_pages_of_a_file_take_no_memory(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((4096, 4096), dtype=np.float32))
+    mapped = np.asarray(np.load(tmp_path / "x.npy", mmap_mode="r"))
+
+    def file_pages() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE")
+
+    assert mapped.sum() == mapped.size
+    held = file_pages()
+    release_pages(mapped)
+    assert held - file_pages() > 0.9 * mapped.nbytes
