@@ -2,32 +2,39 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from mmgraph.cli.console import FAILED, JsonFlag, print_json, print_table, results, say
 
-EXAMPLE = "Example: mmgraph doctor --json"
+EXAMPLE = "Example: mmgraph doctor --calibrate"
 
 _TOLERANCE = 1e-5
 
+CalibrateFlag = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate", help="Time the sparse backends anew, and choose by that from now on."
+    ),
+]
 
-def doctor(json: JsonFlag = False) -> None:
-    """Show versions, devices and sparse backends, and check one product against dense algebra."""
+
+def doctor(json: JsonFlag = False, calibrate: CalibrateFlag = False) -> None:
+    """Show versions, devices and sparse backends with their times, and check a product against dense algebra."""
     import faiss
     import torch
 
     from mmgraph.export import environment
-    from mmgraph.sparse import available_backends
 
     devices = find_devices()
+    kernels = {kind: compare_backends(kind, fresh=calibrate) for kind in devices}
     report: dict[str, Any] = {
         **environment(),
         "interop_threads": torch.get_num_interop_threads(),
         "devices": devices,
-        "sparse_backends": {kind: available_backends(kind) for kind in devices},
+        "sparse_backends": kernels,
         "faiss": {
             "compile_options": faiss.get_compile_options().strip(),
             "threads": faiss.omp_get_max_threads(),
@@ -43,17 +50,56 @@ def doctor(json: JsonFlag = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def find_devices() -> dict[str, list[str]]:
-    """Return the kinds of device that torch can use here, with the name of each one."""
-    import platform
+def compare_backends(device: str, *, fresh: bool) -> dict[str, dict[str, Any]]:
+    """Return for each kind of product what every sparse backend does on this type of device.
 
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+        fresh: Time them again, also where times are kept.
+
+    Returns:
+        By case, then backend: ``usable``, ``forward_ms``, ``backward_ms``, ``chosen``, ``reason``.
+
+    Units: milliseconds for 100,000 edges and 64 columns.
+    """
     import torch
 
-    devices = {"cpu": [platform.processor() or platform.machine()]}
+    from mmgraph.sparse.calibration import Case
+    from mmgraph.sparse.choice import compare
+
+    here = torch.device(device)
+    cases = (
+        Case(here),
+        Case(here, learned=True),
+        Case(here, torch.bfloat16),
+        Case(here, torch.float64),
+        Case(here, reduce="max"),
+    )
+    return {
+        str(case): {
+            verdict.name: {
+                "usable": verdict.why_not is None,
+                "forward_ms": verdict.timing and 1000 * verdict.timing.forward,
+                "backward_ms": verdict.timing and 1000 * verdict.timing.backward,
+                "chosen": verdict.chosen,
+                "reason": verdict.reason,
+            }
+            for verdict in compare(case, fresh=fresh)
+        }
+        for case in cases
+    }
+
+
+def find_devices() -> dict[str, list[str]]:
+    """Return the kinds of device that torch can use here, with the name of each one."""
+    import torch
+
+    from mmgraph.sparse.calibration import device_name
+
+    devices = {"cpu": [device_name(torch.device("cpu"))]}
     if torch.cuda.is_available():
-        devices["cuda"] = [
-            torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())
-        ]
+        numbers = range(torch.cuda.device_count())
+        devices["cuda"] = [device_name(torch.device("cuda", number)) for number in numbers]
     return devices
 
 
@@ -66,7 +112,9 @@ def run_self_test() -> dict[str, Any]:
     import torch
 
     from mmgraph.models.base import user_item_adjacency
-    from mmgraph.sparse import available_backends, matmul
+    from mmgraph.sparse.calibration import Case
+    from mmgraph.sparse.choice import BACKENDS, backend_of, why_not
+    from mmgraph.sparse.product import product
     from mmgraph.testing import checkerboard_graph
 
     begin = time.perf_counter()
@@ -75,9 +123,10 @@ def run_self_test() -> dict[str, Any]:
     size = adjacency.size[0]
     x = torch.linspace(-1.0, 1.0, size * 4).reshape(size, 4)
     expected = adjacency.to_dense().double() @ x.double()
-    usable = [name for name, why in available_backends("cpu").items() if why is None]
+    usable = [name for name in BACKENDS if why_not(name, Case(x.device)) is None]
     errors = {
-        name: float((matmul(adjacency, x, backend=name) - expected).abs().max()) for name in usable
+        name: float((product(backend_of(name), adjacency, x) - expected).abs().max())
+        for name in usable
     }
     return {
         "ok": all(error < _TOLERANCE for error in errors.values()),
@@ -101,13 +150,8 @@ def _print_report(console: Console, report: Mapping[str, Any]) -> None:
         *([f"device {kind}", ", ".join(names)] for kind, names in report["devices"].items()),
     ]
     print_table(console, "Machine", ["", "value"], facts, left=2)
-    rows = [
-        [device, name, "yes" if why is None else "no", why or ""]
-        for device, backends in report["sparse_backends"].items()
-        for name, why in backends.items()
-    ]
-    columns = ["device", "backend", "usable", "reason"]
-    print_table(console, "Sparse backends, best first", columns, rows, left=4)
+    for device, cases in report["sparse_backends"].items():
+        _print_backends(console, device, cases)
     test = report["self_test"]
     verdict = "passed" if test["ok"] else "FAILED"
     worst = max(test["errors"].values())
@@ -115,4 +159,32 @@ def _print_report(console: Console, report: Mapping[str, Any]) -> None:
         f"Self-test {verdict}: {', '.join(test['errors'])} on the checkerboard graph, "
         f"largest error {worst:.1g}, {test['seconds']:.2f} s",
         markup=False,
+        soft_wrap=True,
     )
+
+
+def _print_backends(
+    console: Console, device: str, cases: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> None:
+    first, *others = cases
+    rows = [
+        [
+            name,
+            said["usable"],
+            *(ms and f"{ms:.2f}" for ms in (said["forward_ms"], said["backward_ms"])),
+            said["chosen"],
+            said["reason"],
+        ]
+        for name, said in cases[first].items()
+    ]
+    title = f"Sparse backends on {device}, in order of preference; ms for a {first} of 100,000 edges, 64 columns"
+    columns = ["backend", "usable", "forward", "backward", "chosen", "reason"]
+    print_table(console, title, columns, rows, left=6)
+    chosen = [[case, _chosen(cases[case])] for case in others]
+    print_table(
+        console, f"Chosen on {device} for other products", ["product", "backend"], chosen, left=2
+    )
+
+
+def _chosen(backends: Mapping[str, Mapping[str, Any]]) -> str:
+    return next((name for name, said in backends.items() if said["chosen"]), "none")

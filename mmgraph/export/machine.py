@@ -24,8 +24,11 @@ _PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
+def environment(device: str = "cpu") -> dict[str, Any]:
     """Return versions of the packages that matter (None if not installed), the machine and its threads.
+
+    Args:
+        device: Where the sparse products are computed whose backend is named.
 
     Example:
         >>> sorted(environment())
@@ -37,7 +40,7 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
-        "sparse_backend": choose_backend("cpu"),
+        "sparse_backend": choose_backend(device),
         "packages": {package: _version(package) for package in _PACKAGES},
     }
 

@@ -1,49 +1,50 @@
-"""The sparse product of the toolkit, and the choice of the backend that computes it."""
+"""The sparse product of the toolkit."""
 
-import os
-from collections.abc import Callable
-from importlib import import_module
+from typing import get_args
 
+import torch
 from torch import Tensor
 
 from mmgraph.errors import ConfigError, GraphError, nearest
 from mmgraph.sparse.adjacency import SparseAdjacency
-
-Backend = Callable[[SparseAdjacency, Tensor, Tensor], Tensor]
-
-# In order of preference; each module has `matmul(adj, x, value)` and `why_not(device) -> str | None`.
-_BACKENDS = {
-    "csr": "mmgraph.sparse.backends.csr",
-    "torch_sparse": "mmgraph.sparse.backends.torch_sparse",
-    "gather": "mmgraph.sparse.backends.gather",
-}
-
-BACKEND_VARIABLE = "MMGRAPH_SPARSE_BACKEND"
+from mmgraph.sparse.calibration import Case
+from mmgraph.sparse.choice import backend_of, choose
+from mmgraph.sparse.product import Reduce, product
 
 
 def matmul(
     adj: SparseAdjacency,
     x: Tensor,
     *,
+    reduce: Reduce = "sum",
     edge_weight: Tensor | None = None,
     backend: str | None = None,
 ) -> Tensor:
-    """Return ``A @ x``: for each target, the weighted sum of its sources' rows.
+    """Return for each target what its sources' weighted rows come to: ``A @ x`` for the sum.
 
-    Gradients reach ``x`` and, where it requires them, ``edge_weight``.
+    ``sum`` adds up the weighted rows, ``mean`` divides that by the number of entries of the target's row, ``max`` takes
+    the largest ``w * x`` in each column. A target without entries gets zeros.
+
+    Gradients reach ``x`` and, where it requires them, ``edge_weight``; those of a maximum go to the entry that reached
+    it, the first in storage order where several did. Gradients of gradients are not provided.
+
+    The result is as precise as ``x``. Under ``torch.autocast`` sums and means are computed from rows and weights
+    rounded to its precision, added up in float32 inside of the kernels, and rounded at the end; the weights stay stored
+    as they are, and the gradient of ``x`` has the precision ``x`` came with.
 
     Args:
         adj: The matrix.
         x: One row per source.
+        reduce: What becomes of the messages of one target.
         edge_weight: Weights to use instead of the stored ones, in storage order (see ``SparseAdjacency.edge_index``).
-        backend: Name of a backend; by default the variable MMGRAPH_SPARSE_BACKEND, else the first that works here.
+        backend: Name of a backend; by default as :func:`mmgraph.sparse.choose_backend` says.
 
     Shapes:
         x (num_sources, dim); edge_weight (num_edges,); returns (num_targets, dim).
 
     Raises:
         GraphError: ``x`` or ``edge_weight`` has the wrong length.
-        ConfigError: the backend is unknown or cannot work on this device.
+        ConfigError: the backend or the reduction is unknown, or the one cannot do the other on this device.
 
     Complexity: O(num_edges * dim) time for the product and for each gradient.
 
@@ -58,44 +59,19 @@ def matmul(
         raise GraphError(
             f"x must have {adj.size[1]} rows, one per source (got shape {tuple(x.shape)}); check the graph"
         )
-    value = adj.value if edge_weight is None else edge_weight
-    if value.shape != adj.value.shape:
+    if edge_weight is not None and edge_weight.shape != adj.value.shape:
         raise GraphError(
-            f"edge_weight must have {adj.num_edges} values, one per edge (got shape {tuple(value.shape)}); "
+            f"edge_weight must have {adj.num_edges} values, one per edge (got shape {tuple(edge_weight.shape)}); "
             "order them like adj.edge_index()"
         )
-    name = choose_backend(x.device.type, backend)
-    kernel: Backend = import_module(_BACKENDS[name]).matmul
-    return kernel(adj, x, value)
-
-
-def choose_backend(device: str, name: str | None = None) -> str:
-    """Return the name of the backend to use on ``device``; ``name`` or the environment variable overrides.
-
-    Example:
-        >>> choose_backend("cpu", "gather")
-        'gather'
-    """
-    name = name or os.environ.get(BACKEND_VARIABLE) or None
-    if name is None:
-        # One after the other: a package that is not needed is not imported either.
-        return next(
-            found
-            for found, module in _BACKENDS.items()
-            if import_module(module).why_not(device) is None
-        )
-    if name not in _BACKENDS:
+    if reduce not in get_args(Reduce):
         raise ConfigError(
-            f"the sparse backend must be a known one (got {name!r}){nearest(name, _BACKENDS)}"
+            f"reduce must be a known one (got {reduce!r}){nearest(reduce, get_args(Reduce))}"
         )
-    why_not = import_module(_BACKENDS[name]).why_not(device)
-    if why_not:
-        raise ConfigError(
-            f"the sparse backend {name!r} cannot be used on {device}: {why_not}; choose another"
-        )
-    return name
-
-
-def available_backends(device: str = "cpu") -> dict[str, str | None]:
-    """Return each backend's name with the reason it cannot be used on ``device``, or None if it can."""
-    return {name: import_module(module).why_not(device) for name, module in _BACKENDS.items()}
+    kind = x.device.type
+    if reduce != "max" and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
+        x = x.to(torch.get_autocast_dtype(kind))
+    learned = edge_weight is not None and edge_weight.requires_grad
+    case = Case(x.device, x.dtype, "max" if reduce == "max" else "sum", learned)
+    name = choose(case, name=backend, num_edges=adj.num_edges)
+    return product(backend_of(name), adj, x, reduce=reduce, edge_weight=edge_weight)

@@ -1,4 +1,4 @@
-"""The contract of a sparse backend: what any ``matmul(adj, x, value)`` must do, whoever wrote it."""
+"""The contract of a sparse backend: what its ``multiply`` and ``maximum`` must do, whoever wrote it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,25 +7,26 @@ import torch
 from torch import Tensor
 
 from mmgraph.sparse import SparseAdjacency
-from mmgraph.sparse.matmul import Backend
+from mmgraph.sparse.product import Backend, Reduce, product
 
 
-def check_backend(matmul: Backend, *, device: str = "cpu") -> None:
+def check_backend(backend: Backend, *, device: str = "cpu") -> None:
     """Raise AssertionError where a backend breaks the contract.
 
     Args:
-        matmul: Takes the matrix, the rows of the sources and the weights in storage order; returns the
-            rows of the targets.
+        backend: A module or object with ``multiply``, and ``maximum`` if it takes maxima; see
+            ``mmgraph.sparse.product.Backend``.
         device: Where to test it.
 
     Example:
-        >>> check_backend(lambda adj, x, value: adj.to_dense().to(x) @ x)
+        >>> from types import SimpleNamespace
+        >>> check_backend(SimpleNamespace(multiply=lambda rowptr, col, value, x, num_rows: x[:num_rows]))
         Traceback (most recent call last):
         ...
         AssertionError: ...
     """
     for check in BACKEND_CHECKS:
-        check(matmul, device)
+        check(backend, device)
 
 
 def sample_matrices() -> dict[str, Tensor]:
@@ -75,24 +76,66 @@ def adjacency_of(dense: Tensor, *, seed: int = 0) -> SparseAdjacency:
     return SparseAdjacency(edge_index, weight, size=(dense.size(0), dense.size(1)))
 
 
-def check_values(matmul: Backend, device: str = "cpu") -> None:
-    """The product equals the dense one, whatever the shape, and for any width of the rows."""
+def check_values(backend: Backend, device: str = "cpu") -> None:
+    """The product equals the dense one, whatever the shape, for any width of the rows and either type of index."""
     for name, dense in _on(device).items():
         adj = adjacency_of(dense)
-        for dim in (1, 3, 16):
+        for dim in (0, 1, 3, 16):
             x = _random(dense.size(1), dim).to(device)
-            _close(matmul(adj, x, adj.value), dense @ x, f"{name}, dim {dim}")
+            _close(product(backend, adj, x), dense @ x, f"{name}, dim {dim}")
+            csr = (adj.rowptr.long(), adj.col.long(), adj.value)
+            _close(backend.multiply(*csr, x, dense.size(0)), dense @ x, f"{name}, int64")
 
 
-def check_given_weights(matmul: Backend, device: str = "cpu") -> None:
+def check_given_weights(backend: Backend, device: str = "cpu") -> None:
     """Weights given with the call replace the stored ones, also where the stored matrix is symmetric."""
     for name, dense in _on(device).items():
         adj = adjacency_of(dense)
         x, value = _random(dense.size(1), 3).to(device), _random(adj.num_edges).to(device)
-        _close(matmul(adj, x, value), _scatter(adj, value) @ x, name)
+        _close(product(backend, adj, x, edge_weight=value), _scatter(adj, value) @ x, name)
 
 
-def check_gradients(matmul: Backend, device: str = "cpu") -> None:
+def check_means(backend: Backend, device: str = "cpu") -> None:
+    """The mean is the sum over the number of entries of the row, its gradients those of the dense mean."""
+    for name, dense in _on(device).items():
+        adj = adjacency_of(dense)
+        x = _random(dense.size(1), 3).to(device).requires_grad_()
+        given = _random(adj.num_edges).to(device).requires_grad_()
+        counts = (dense != 0).sum(dim=1, keepdim=True).clamp(min=1)
+        upstream = _random(dense.size(0), 3, seed=3).to(device)
+        for weight, matrix in ((None, dense), (given, _scatter(adj, given))):
+            inputs = (x,) if weight is None else (x, given)
+            mean = product(backend, adj, x, reduce="mean", edge_weight=weight)
+            expected = matrix / counts @ x
+            _close(mean, expected, name)
+            wanted = torch.autograd.grad(expected, inputs, upstream)
+            for one, other in zip(torch.autograd.grad(mean, inputs, upstream), wanted, strict=True):
+                _close(one, other, f"{name}, gradient of the mean")
+
+
+def check_maxima(backend: Backend, device: str = "cpu") -> None:
+    """Maxima and their gradients equal those found one by one; of equal ones the first in storage order wins."""
+    if not hasattr(backend, "maximum"):
+        return
+    for name, dense in _on(device).items():
+        for what, matrix, x in (
+            ("distinct", dense, _random(dense.size(1), 3).to(device)),
+            ("equal", dense.sign(), torch.ones(dense.size(1), 3).double().to(device)),
+        ):
+            adj = adjacency_of(matrix)
+            x.requires_grad_()
+            given = adj.value.clone().requires_grad_()
+            largest = product(backend, adj, x, reduce="max", edge_weight=given)
+            upstream = _random(dense.size(0), 3, seed=3).to(device)
+            actual = (largest, *torch.autograd.grad(largest, (x, given), upstream))
+            expected = _maxima_one_by_one(adj, x.detach(), upstream)
+            for part, got, wanted in zip(
+                ("maxima", "rows", "weights"), actual, expected, strict=True
+            ):
+                _close(got, wanted, f"{name}, {what}, {part}")
+
+
+def check_gradients(backend: Backend, device: str = "cpu") -> None:
     """The gradients of rows and weights equal finite differences and those of the dense product."""
     for name, dense in _on(device).items():
         adj = adjacency_of(dense)
@@ -100,82 +143,78 @@ def check_gradients(matmul: Backend, device: str = "cpu") -> None:
         given = _random(adj.num_edges).to(device).requires_grad_()
         upstream = _random(dense.size(0), 2, seed=3).to(device)
         expected = torch.autograd.grad(_scatter(adj, given) @ x, (x, given), upstream)
-        actual = torch.autograd.grad(matmul(adj, x, given), (x, given), upstream)
+        result = product(backend, adj, x, edge_weight=given)
+        actual = torch.autograd.grad(result, (x, given), upstream)
         for part, got, wanted in zip(("rows", "weights"), actual, expected, strict=True):
             _close(got, wanted, f"{name}, gradient of the {part}")
-        (of_rows,) = torch.autograd.grad(matmul(adj, x, adj.value), (x,), upstream)
+        (of_rows,) = torch.autograd.grad(product(backend, adj, x), (x,), upstream)
         _close(of_rows, dense.T @ upstream, f"{name}, stored weights")
         if dense.numel():
-            _gradcheck(lambda x, value, adj=adj: matmul(adj, x, value), (x, given), name)
-            _gradcheck(lambda x, adj=adj: matmul(adj, x, adj.value), (x,), name)
+            _gradcheck(
+                lambda x, w, adj=adj: product(backend, adj, x, edge_weight=w), (x, given), name
+            )
+            _gradcheck(lambda x, adj=adj: product(backend, adj, x), (x,), name)
 
 
-def check_partial_gradients(matmul: Backend, device: str = "cpu") -> None:
-    """A gradient is made where one is needed and nowhere else."""
-    dense = _on(device)["square"]
-    adj = adjacency_of(dense)
-    x, value = _random(dense.size(1), 2).to(device), _random(adj.num_edges).to(device)
-    _true(not matmul(adj, x, value).requires_grad, "nothing needs a gradient, the product does")
-    for first, second in ((True, False), (False, True)):
-        left = x.clone().requires_grad_(first)
-        right = value.clone().requires_grad_(second)
-        matmul(adj, left, right).square().sum().backward()
-        _true((left.grad is not None) == first, "the gradient of the rows is wrong or needless")
-        _true(
-            (right.grad is not None) == second, "the gradient of the weights is wrong or needless"
-        )
-
-
-def check_strides(matmul: Backend, device: str = "cpu") -> None:
+def check_strides(backend: Backend, device: str = "cpu") -> None:
     """Rows and incoming gradients need not be contiguous."""
     for name in ("wide", "symmetric"):
         dense = _on(device)[name]
         adj = adjacency_of(dense)
         transposed = _random(3, dense.size(1)).to(device).T.requires_grad_()
         value = _random(adj.num_edges).to(device).requires_grad_()
-        product = matmul(adj, transposed, value)
-        _close(product, _scatter(adj, value) @ transposed, f"{name}, transposed rows")
+        result = product(backend, adj, transposed, edge_weight=value)
+        _close(result, _scatter(adj, value) @ transposed, f"{name}, transposed rows")
         constant = torch.ones(1, 1, dtype=torch.float64, device=device).expand(dense.size(1), 2)
-        _close(matmul(adj, constant, adj.value), dense @ constant, f"{name}, expanded rows")
+        _close(product(backend, adj, constant), dense @ constant, f"{name}, expanded rows")
         # The gradient of a sum is one number seen as a matrix, that of a transpose runs down the columns.
         inputs, expected = (transposed, value), _scatter(adj, value) @ transposed
         numbers = _random(3, dense.size(0)).to(device)
         for upstream in (torch.ones_like(numbers[:1, :1]).expand_as(expected), numbers.T):
             wanted = torch.autograd.grad(expected, inputs, upstream, retain_graph=True)
-            got = torch.autograd.grad(product, inputs, upstream, retain_graph=True)
+            got = torch.autograd.grad(result, inputs, upstream, retain_graph=True)
             for one, other in zip(got, wanted, strict=True):
                 _close(one, other, f"{name}, gradient that is not contiguous")
 
 
-def check_precision(matmul: Backend, device: str = "cpu") -> None:
+def check_precision(backend: Backend, device: str = "cpu") -> None:
     """The product has the precision of the rows, whatever that of the weights; gradients that of their inputs."""
     dense = _on(device)["square"]
-    for rows in (torch.float32, torch.float64):
+    for rows in (torch.bfloat16, torch.float32, torch.float64):
+        error = max(16 * torch.finfo(rows).eps, 1e-5)  # of sums of up to six numbers
         for weights in (torch.float32, torch.float64):
             adj = adjacency_of(dense).to(weights)
             x = _random(dense.size(1), 3).to(device, rows).requires_grad_()
             value = adj.value.clone().requires_grad_()
-            product = matmul(adj, x, value)
-            _true(product.dtype == rows, f"rows {rows} gave {product.dtype}")
-            torch.testing.assert_close(product.double(), dense @ x.double(), rtol=1e-5, atol=1e-5)
-            product.sum().backward()
-            for tensor in (x, value):
-                gradient = tensor.grad
-                _true(gradient is not None and gradient.dtype == tensor.dtype, "gradient's dtype")
+            result = product(backend, adj, x, edge_weight=value)
+            _true(result.dtype == rows, f"rows {rows} gave {result.dtype}")
+            upstream = torch.ones_like(result)
+            got = (result, *torch.autograd.grad(result, (x, value), upstream))
+            _true(got[1].dtype == rows and got[2].dtype == weights, "gradient's dtype")
+            target, source = adj.edge_index()[1], adj.edge_index()[0]
+            ones = upstream.double()
+            wanted = (
+                dense @ x.double(),
+                dense.T @ ones,
+                (x.double()[source] * ones[target]).sum(1),
+            )
+            for one, other in zip(got, wanted, strict=True):
+                torch.testing.assert_close(one.double(), other, rtol=error, atol=error)
 
 
-def check_inputs_kept(matmul: Backend, device: str = "cpu") -> None:
+def check_inputs_kept(backend: Backend, device: str = "cpu") -> None:
     """Neither product nor gradient changes rows, weights or matrix."""
     adj = adjacency_of(_on(device)["square"])
     x, value = _random(6, 2).to(device), _random(adj.num_edges).to(device)
     tensors = [x, value, *adj.buffers()]
     before = [tensor.clone() for tensor in tensors]
-    matmul(adj, x.requires_grad_(), value.requires_grad_()).sum().backward()
+    result = product(backend, adj, x.requires_grad_(), edge_weight=value.requires_grad_())
+    result.sum().backward()
     for tensor, old in zip(tensors, before, strict=True):
         _true(torch.equal(tensor, old), "an input was changed")
 
 
-def check_threads(matmul: Backend, device: str = "cpu") -> None:
+def check_threads(backend: Backend, device: str = "cpu") -> None:
     """One thread and two give the same bytes, forward and backward; of a GPU nothing is asked."""
     if device != "cpu":
         return
@@ -185,26 +224,59 @@ def check_threads(matmul: Backend, device: str = "cpu") -> None:
     value = torch.rand(keys.numel(), generator=generator).requires_grad_()
     adj = SparseAdjacency(edge_index, size=(2000, 1500))
     x = torch.randn(1500, 16, generator=generator).requires_grad_()
-    results = []
-    for count in (1, 2):
-        with _threads(count):
-            product = matmul(adj, x, value)
-            results.append([product, *torch.autograd.grad(product.square().sum(), (x, value))])
-    for part, one, two in zip(("product", "rows", "weights"), *results, strict=True):
-        _true(torch.equal(one, two), f"{part}: two threads give other bytes than one")
+    reductions: tuple[Reduce, ...] = ("sum", "max") if hasattr(backend, "maximum") else ("sum",)
+    for reduce in reductions:
+        results = []
+        for count in (1, 2):
+            with _threads(count):
+                result = product(backend, adj, x, reduce=reduce, edge_weight=value)
+                gradients = torch.autograd.grad(result.square().sum(), (x, value))
+                results.append([result, *gradients])
+        for part, one, two in zip(("product", "rows", "weights"), *results, strict=True):
+            _true(torch.equal(one, two), f"{part}: two threads give other bytes than one")
+
+
+def check_fresh_memory(backend: Backend, device: str = "cpu") -> None:
+    """No result depends on what new memory holds: it is full of NaN here."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    try:
+        for check in (check_values, check_means, check_maxima):
+            check(backend, device)
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 BACKEND_CHECKS: tuple[Callable[[Backend, str], None], ...] = (
     check_values,
     check_given_weights,
+    check_means,
+    check_maxima,
     check_gradients,
-    check_partial_gradients,
     check_strides,
     check_precision,
     check_inputs_kept,
     check_threads,
+    check_fresh_memory,
 )
 """The parts of the contract, so that a test can name the one that broke."""
+
+
+def _maxima_one_by_one(adj: SparseAdjacency, x: Tensor, upstream: Tensor) -> tuple[Tensor, ...]:
+    """Return the maxima and the gradients of rows and weights, each looked for by hand."""
+    largest = torch.zeros_like(upstream)
+    of_x, of_value = torch.zeros_like(x), torch.zeros_like(adj.value)
+    ends = adj.edge_index().T.tolist()
+    for row in range(adj.size[0]):
+        edges = [edge for edge, (_, target) in enumerate(ends) if target == row]
+        for column in range(x.size(1)) if edges else ():
+            products = [float(adj.value[edge] * x[ends[edge][0], column]) for edge in edges]
+            edge = edges[products.index(max(products))]
+            source = ends[edge][0]
+            largest[row, column] = max(products)
+            of_x[source, column] += upstream[row, column] * adj.value[edge]
+            of_value[edge] += upstream[row, column] * x[source, column]
+    return largest, of_x, of_value
 
 
 def _on(device: str) -> dict[str, Tensor]:

@@ -1,9 +1,11 @@
 """One matrix, its transpose and its values, whatever the order of the edges."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from mmgraph.errors import GraphError
@@ -44,6 +46,13 @@ def test_edges_are_stored_by_target_then_source(dense: torch.Tensor) -> None:
     expected = dense.nonzero().T.flip(0)  # row-major: by target, then source
     assert edge_index.dtype == torch.int64
     assert torch.equal(edge_index, expected)
+
+
+def test_edges_by_target_alone_are_still_sorted() -> None:
+    edges = torch.tensor([[2, 0, 1], [0, 0, 1]])
+    adj = SparseAdjacency(edges, torch.tensor([5.0, 6.0, 7.0]), size=(2, 3))
+    assert adj.col.tolist() == [0, 2, 1]
+    assert adj.value.tolist() == [6.0, 5.0, 7.0]
 
 
 def test_edges_taken_out_and_put_in_again_are_the_same(dense: torch.Tensor) -> None:
@@ -146,6 +155,126 @@ def test_nothing_is_saved_and_nothing_is_trained() -> None:
 def test_print_shows_size_edges_and_symmetry() -> None:
     adj = SparseAdjacency(torch.tensor([[0, 1], [1, 0]]), size=(2, 2))
     assert repr(adj) == "SparseAdjacency(size=(2, 2), num_edges=2, symmetric=True)"
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("mean", [False, True])
+def test_weights_as_a_kernel_wants_them(dense: torch.Tensor, mean: bool, transposed: bool) -> None:
+    adj = adjacency_of(dense)
+    counts = (dense != 0).sum(dim=1, keepdim=True).clamp(min=1)
+    wanted = dense / counts if mean else dense
+    source, target = adj.edge_index()
+    in_order = wanted[target, source]
+    if transposed:
+        in_order = wanted.T[wanted.T.nonzero(as_tuple=True)]
+    for dtype in (torch.float64, torch.float32):
+        got = adj.weights(dtype, mean=mean, transposed=transposed)
+        torch.testing.assert_close(got, in_order.to(dtype))
+        assert adj.weights(dtype, mean=mean, transposed=transposed) is got
+
+
+def test_weights_follow_changes_moves_and_copies() -> None:
+    adj = adjacency_of(sample_matrices()["square"])
+    first = adj.weights(torch.float64, transposed=True)
+    adj.value.mul_(2)
+    assert torch.equal(adj.weights(torch.float64, transposed=True), 2 * first)
+    twin = copy.deepcopy(adj)
+    twin.value.mul_(2)
+    assert torch.equal(twin.weights(torch.float64, transposed=True), 4 * first)
+    assert torch.equal(adj.weights(torch.float64, transposed=True), 2 * first)
+    # A copy counts its changes anew, and may arrive at the number at which the values were derived.
+    for changes in range(3):
+        counted = adjacency_of(sample_matrices()["square"])
+        for _ in range(changes):
+            counted.value.mul_(1)
+        derived = counted.weights(torch.float64, transposed=True)
+        counted.value.mul_(2)
+        copied = copy.deepcopy(counted).weights(torch.float64, transposed=True)
+        assert torch.equal(copied, 2 * derived)
+    adj.value = torch.ones_like(adj.value)
+    assert bool((adj.weights(torch.float64, transposed=True) == 1).all())
+    adj.float()
+    assert adj.weights(torch.float32) is adj.value
+
+
+def test_a_matrix_made_in_inference_mode_multiplies() -> None:
+    with torch.inference_mode():
+        adj = adjacency_of(sample_matrices()["square"].clone())
+        x = torch.ones(6, 2, dtype=torch.float64)
+        assert torch.equal(matmul(adj, x, reduce="mean"), matmul(adj, x, reduce="mean"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_saved_matrix_comes_back_whole(
+    dense: torch.Tensor, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    adj = adjacency_of(dense).to(dtype)
+    path = tmp_path / "matrix.safetensors"
+    adj.save(path)
+    again = SparseAdjacency.load(path)
+    assert again.size == adj.size
+    assert again.is_symmetric == adjacency_of(adj.to_dense()).is_symmetric
+    for (name, one), (_, other) in zip(adj.named_buffers(), again.named_buffers(), strict=True):
+        assert torch.equal(one, other), name
+    assert [file.name for file in tmp_path.iterdir()] == ["matrix.safetensors"]
+
+
+def write(path: Path, **changes) -> None:
+    """Write the parts of a sound matrix, some of them changed."""
+    adj = SparseAdjacency(torch.tensor([[0, 2], [1, 0]]), size=(2, 3))
+    size = changes.pop("size", "[2, 3]")
+    parts = {"rowptr": adj.rowptr, "col": adj.col, "value": adj.value, **changes}
+    metadata = None if size is None else {"size": size}
+    save_file({name: part for name, part in parts.items() if part is not None}, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"size": None}, "must be a matrix written by"),
+        ({"size": "{"}, "must be a matrix written by"),
+        ({"size": "[2]"}, "size must be two whole numbers"),
+        ({"size": "[2, -3]"}, "size must be two whole numbers"),
+        ({"size": "[2, 2]"}, "col must be from 0 to 1"),
+        ({"size": "[3, 3]"}, "rowptr, col and value must have 4, num_edges"),
+        ({"col": None}, "must be a matrix written by"),
+        ({"col": torch.tensor([0, -1])}, "col must be from 0 to 2"),
+        ({"col": torch.tensor([0.0, 1.0])}, "integers, integers and floats"),
+        ({"value": torch.tensor([1, 2])}, "integers, integers and floats"),
+        ({"value": torch.ones(3)}, "num_edges and num_edges entries"),
+        ({"value": torch.ones(2, 1)}, "num_edges and num_edges entries"),
+        ({"rowptr": torch.tensor([0, 3, 2])}, "rowptr must rise from 0"),
+        ({"rowptr": torch.tensor([1, 1, 2])}, "rowptr must rise from 0"),
+        ({"rowptr": torch.tensor([0, 1, 1])}, "rowptr must rise from 0"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(
+    changes: dict, complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "matrix.safetensors"
+    write(path)
+    assert SparseAdjacency.load(path).to_dense().tolist() == [[0, 0, 1], [1, 0, 0]]
+    write(path, **changes)
+    with pytest.raises(GraphError, match=complaint) as caught:
+        SparseAdjacency.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    adj = adjacency_of(sample_matrices()["square"])
+    with pytest.raises(GraphError, match="cannot be written"):
+        adj.save(tmp_path / "nowhere" / "matrix.safetensors")
+
+
+def test_a_cut_file_and_no_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.safetensors"
+    with pytest.raises(GraphError, match="must be a matrix written by"):
+        SparseAdjacency.load(path)
+    write(path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(GraphError, match="must be a matrix written by"):
+        SparseAdjacency.load(path)
 
 
 @pytest.mark.parametrize("edge", [(0, 9), (9, 0), (-1, 0)])

@@ -1,7 +1,7 @@
-"""The product, its gradients, and the choice of the backend."""
+"""The product users call: what it checks, reduces and rounds."""
 
 import importlib
-import sys
+from functools import partial
 
 import pytest
 import torch
@@ -9,30 +9,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmgraph.errors import ConfigError, GraphError
-from mmgraph.sparse import SparseAdjacency, available_backends, choose_backend, matmul
-from mmgraph.sparse.matmul import BACKEND_VARIABLE
+from mmgraph.sparse import SparseAdjacency, matmul
+from mmgraph.sparse.calibration import Case
+from mmgraph.sparse.choice import BACKEND_VARIABLE, BACKENDS, why_not
 from mmgraph.testing.kernels import adjacency_of, sample_matrices
 
-EVERYWHERE = ["csr", "gather"]
+EVERYWHERE = ["embedding_bag", "csr", "edge_index", "gather"]
 
 
 @pytest.fixture(autouse=True)
 def no_choice_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(BACKEND_VARIABLE, raising=False)
+    for case in (Case(torch.device("cpu")), Case(torch.device("cpu"), reduce="max")):
+        for name in BACKENDS:
+            why_not(name, case)  # now, so that no test counts the trial products
 
 
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note which backends compute."""
     names: list[str] = []
+
+    def note(name, original, *args):
+        names.append(name)
+        return original(*args)
+
     for name in EVERYWHERE:
         module = importlib.import_module(f"mmgraph.sparse.backends.{name}")
 
-        def kernel(adj, x, value, name=name, original=module.matmul):
-            names.append(name)
-            return original(adj, x, value)
-
-        monkeypatch.setattr(module, "matmul", kernel)
+        for kind in ("multiply", "maximum"):
+            original = getattr(module, kind, None)
+            if original is not None:
+                monkeypatch.setattr(module, kind, partial(note, name, original))
     return names
 
 
@@ -89,71 +97,82 @@ def test_a_doubled_module_multiplies_in_double(backend: str) -> None:
     )
 
 
-def test_the_first_backend_that_works_is_chosen(
-    monkeypatch: pytest.MonkeyPatch, called: list[str]
+@pytest.mark.parametrize("backend", EVERYWHERE)
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+def test_under_autocast_products_are_bfloat16_and_gradients_as_their_inputs(
+    backend: str, reduce: str
 ) -> None:
-    assert choose_backend("cpu") == "csr"
-    matmul(small(), torch.ones(6, 1))
+    dense = sample_matrices()["square"].float()
+    adj = adjacency_of(dense)
+    x = torch.randn(6, 16, requires_grad=True)
+    weight = adj.value.clone().requires_grad_()
+    exact = matmul(adj, x, reduce=reduce, backend=backend)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        stored = matmul(adj, x, reduce=reduce, backend=backend)
+        given = matmul(adj, x, reduce=reduce, edge_weight=weight, backend=backend)
+    assert stored.dtype == given.dtype == torch.bfloat16
+    torch.testing.assert_close(stored, given, rtol=0, atol=0)
+    # Rows and weights are rounded to 2**-9 each, the result once more.
+    torch.testing.assert_close(stored.float(), exact, rtol=0.02, atol=0.05)
+    upstream = torch.randn_like(exact)
+    (rough,) = torch.autograd.grad(stored, x, upstream.bfloat16())
+    (fine,) = torch.autograd.grad(exact, x, upstream)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, fine, rtol=0.02, atol=0.05)
+    given.sum().backward()
+    assert weight.grad.dtype == torch.float32
+    assert adj.value.dtype == torch.float32
+
+
+def test_autocast_leaves_double_and_maxima_alone() -> None:
+    dense = sample_matrices()["square"]
+    adj = adjacency_of(dense)
+    x = torch.randn(6, 2, dtype=torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(matmul(adj, x), matmul(adj, x, backend="embedding_bag"))
+        assert matmul(adj, x).dtype == torch.float64
+        assert matmul(adj, x.float(), reduce="max").dtype == torch.float32
+
+
+def test_weights_cost_no_product_of_their_own_when_they_are_the_stored_ones(
+    called: list[str],
+) -> None:
+    adj = small()
+    matmul(adj, torch.ones(6, 1), edge_weight=adj.value)
+    assert called == ["embedding_bag"]
+
+
+def test_the_reductions_of_one_row() -> None:
+    adj = SparseAdjacency(torch.tensor([[0, 1], [0, 0]]), torch.tensor([2.0, 3.0]), size=(2, 2))
+    x = torch.tensor([[1.0], [-5.0]])
+    assert matmul(adj, x).tolist() == [[-13.0], [0.0]]
+    assert matmul(adj, x, reduce="mean").tolist() == [[-6.5], [0.0]]
+    assert matmul(adj, x, reduce="max").tolist() == [[2.0], [0.0]]
+
+
+def test_a_maximum_takes_a_backend_that_can(called: list[str]) -> None:
+    matmul(small(), torch.ones(6, 1), reduce="max")
     assert called == ["csr"]
-    for name in ("csr", "torch_sparse"):
-        module = importlib.import_module(f"mmgraph.sparse.backends.{name}")
-        monkeypatch.setattr(module, "why_not", lambda device: "not today")
-    matmul(small(), torch.ones(6, 1))
-    assert called == ["csr", "gather"]
 
 
-def test_other_devices_fall_back_to_plain_operations() -> None:
-    assert choose_backend("mps") == "gather"
-
-
-def test_the_variable_chooses(monkeypatch: pytest.MonkeyPatch, called: list[str]) -> None:
-    monkeypatch.setenv("MMGRAPH_SPARSE_BACKEND", "gather")
-    matmul(small(), torch.ones(6, 1))
-    assert called == ["gather"]
-
-
-def test_the_argument_overrides_the_variable(
-    monkeypatch: pytest.MonkeyPatch, called: list[str]
-) -> None:
-    monkeypatch.setenv("MMGRAPH_SPARSE_BACKEND", "gather")
-    matmul(small(), torch.ones(6, 1), backend="csr")
-    assert called == ["csr"]
-
-
-@pytest.mark.parametrize("from_variable", [True, False])
-def test_an_unknown_backend_is_named_with_the_nearest(
-    monkeypatch: pytest.MonkeyPatch, from_variable: bool
-) -> None:
-    if from_variable:
-        monkeypatch.setenv("MMGRAPH_SPARSE_BACKEND", "gahter")
+def test_a_reduction_that_is_not_known_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        matmul(small(), torch.ones(6, 1), backend=None if from_variable else "gahter")
-    assert str(caught.value) == (
-        "the sparse backend must be a known one (got 'gahter'); did you mean 'gather'?"
-    )
+        matmul(small(), torch.ones(6, 1), reduce="maen")
+    assert str(caught.value) == "reduce must be a known one (got 'maen'); did you mean 'mean'?"
 
 
-def test_an_unknown_backend_like_no_other_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"\(got 'x'\); known: csr, gather, torch_sparse$"):
-        choose_backend("cpu", "x")
-
-
-def test_a_backend_that_cannot_work_says_why() -> None:
-    with pytest.raises(ConfigError) as caught:
-        choose_backend("mps", "csr")
-    assert str(caught.value) == (
-        "the sparse backend 'csr' cannot be used on mps: torch has no CSR product for device type "
-        "'mps'; choose another"
-    )
-
-
-def test_all_backends_are_listed_with_reasons() -> None:
-    on_cpu, on_mps = available_backends(), available_backends("mps")
-    assert list(on_cpu) == ["csr", "torch_sparse", "gather"]
-    assert on_cpu["csr"] is None
-    assert on_cpu["gather"] is None
-    assert on_mps["gather"] is None
-    assert "mps" in on_mps["csr"]
+@pytest.mark.cuda
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_a_gpu_gives_the_same(reduce: str) -> None:
+    adj = adjacency_of(sample_matrices()["square"])
+    x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
+    expected = matmul(adj, x, reduce=reduce, backend="gather")
+    on_gpu = x.detach().cuda().requires_grad_()
+    product = matmul(adj.cuda(), on_gpu, reduce=reduce)
+    torch.testing.assert_close(product.cpu(), expected)
+    expected.square().sum().backward()
+    product.square().sum().backward()
+    torch.testing.assert_close(on_gpu.grad.cpu(), x.grad)
 
 
 @pytest.mark.parametrize("backend", EVERYWHERE)
@@ -167,11 +186,3 @@ def test_too_few_weights_are_refused(backend: str) -> None:
 def test_a_wrong_number_of_rows_is_refused(backend: str) -> None:
     with pytest.raises(GraphError, match=r"x must have 6 rows"):
         matmul(small(), torch.ones(7, 1), backend=backend)
-
-
-def test_a_broken_package_that_is_not_needed_harms_nobody(tmp_path, monkeypatch):
-    (tmp_path / "torch_sparse.py").write_text("raise OSError('undefined symbol: _ZN3c10')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "torch_sparse", raising=False)
-    assert choose_backend("cpu") == "csr"
-    assert "cannot be imported (undefined symbol" in available_backends("cpu")["torch_sparse"]

@@ -1,8 +1,9 @@
 """Gather, multiply, scatter with plain tensor operations: works everywhere, and is the oracle of the others."""
 
+import torch
 from torch import Tensor
 
-from mmgraph.sparse.adjacency import SparseAdjacency
+from mmgraph.sparse.pieces import pieces
 
 
 def why_not(device: str) -> str | None:
@@ -11,9 +12,21 @@ def why_not(device: str) -> str | None:
     return None
 
 
-def matmul(adj: SparseAdjacency, x: Tensor, value: Tensor) -> Tensor:
-    """Return the product with one message per edge; O(num_edges * dim) memory."""
-    source, target = adj.edge_index()
-    # index_select: the gradient of x[source] depends on how threads race.
-    messages = x.index_select(0, source) * value.to(x.dtype)[:, None]
-    return x.new_zeros(adj.size[0], x.size(1)).index_add_(0, target, messages)
+def multiply(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, num_rows: int) -> Tensor:
+    """Return the product; one message per edge, made piece by piece, added up in float32 at least."""
+    precise = torch.promote_types(x.dtype, torch.float32)
+    result = x.new_zeros(num_rows, x.size(1), dtype=precise)
+    for edges, rows, row in pieces(rowptr, col.numel(), dim=x.size(1)):
+        messages = x.index_select(0, col[edges]).to(precise) * value[edges, None]
+        result[rows].index_add_(0, row, messages)
+    return result.to(x.dtype)
+
+
+def maximum(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, num_rows: int) -> Tensor:
+    """Return the largest ``w * x`` of each row and column; 0 in rows without entries."""
+    result = x.new_zeros(num_rows, x.size(1))
+    for edges, rows, row in pieces(rowptr, col.numel(), dim=x.size(1)):
+        messages = x.index_select(0, col[edges]) * value[edges, None]
+        index = row[:, None].expand_as(messages)
+        result[rows].scatter_reduce_(0, index, messages, "amax", include_self=False)
+    return result

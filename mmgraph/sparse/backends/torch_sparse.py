@@ -1,56 +1,33 @@
 """The product of the torch-sparse package, when it is installed and was built for the device."""
 
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
 
-from mmgraph.errors import MissingDependency
-from mmgraph.sparse.adjacency import SparseAdjacency
-from mmgraph.sparse.backends import gather
-
-_INSTALL = "run `python -m mmgraph.sparse.extensions`"
+from mmgraph.sparse.backends.usable import why_not_package
+from mmgraph.sparse.backends.wide_index import as_int64
 
 
 def why_not(device: str) -> str | None:
     """Return why this backend cannot be used on ``device``, or None."""
-    if find_spec("torch_sparse") is None:
-        return f"torch-sparse is not installed ({_INSTALL})"
-    try:
-        import torch_sparse  # noqa: F401  (registers torch.ops.torch_sparse)
-    except (ImportError, OSError) as error:
-        # The usual reason: it was built against another torch.
-        return f"torch-sparse cannot be imported ({str(error).splitlines()[0]}; {_INSTALL})"
-
-    # A build without nvcc imports well and then fails on the first CUDA tensor.
-    if device == "cuda" and torch.ops.torch_sparse.cuda_version() == -1:
-        return "this torch-sparse was built without CUDA"
-    return (
-        None
-        if device in ("cpu", "cuda")
-        else f"torch-sparse has no kernels for device type {device!r}"
-    )
+    return why_not_package("torch_sparse", device)
 
 
-def matmul(adj: SparseAdjacency, x: Tensor, value: Tensor) -> Tensor:
-    """Return the product through ``torch_sparse.SparseTensor``."""
-    try:
-        from torch_sparse import SparseTensor
-        from torch_sparse import matmul as torch_sparse_matmul
-    except ImportError as error:
-        raise MissingDependency(
-            f"the backend 'torch_sparse' needs torch-sparse; {_INSTALL}"
-        ) from error
-    if adj.num_edges == 0 or x.numel() == 0:
+def multiply(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, num_rows: int) -> Tensor:
+    """Return the product."""
+    if col.numel() == 0 or x.numel() == 0:
         # Its kernels divide by these sizes and would end the process.
-        return gather.matmul(adj, x, value)
-    matrix = SparseTensor(
-        rowptr=adj.rowptr.long(),
-        col=adj.col.long(),
-        value=value.to(x.dtype),
-        sparse_sizes=adj.size,
-        is_sorted=True,
-        trust_data=True,
+        return x.new_zeros(num_rows, x.size(1))
+    # Its kernel adds up in the precision of the rows, and a sum kept in bfloat16 soon stops growing.
+    precise = torch.promote_types(x.dtype, torch.float32)
+    product: Tensor = torch.ops.torch_sparse.spmm_sum(
+        None, as_int64(rowptr), as_int64(col), value.to(precise), None, None, x.to(precise)
     )
-    product: Tensor = torch_sparse_matmul(matrix, x)
-    return product
+    return product.to(x.dtype)
+
+
+def maximum(rowptr: Tensor, col: Tensor, value: Tensor, x: Tensor, num_rows: int) -> Tensor:
+    """Return the largest ``w * x`` of each row and column."""
+    if col.numel() == 0 or x.numel() == 0:
+        return x.new_zeros(num_rows, x.size(1))
+    largest: Tensor = torch.ops.torch_sparse.spmm_max(as_int64(rowptr), as_int64(col), value, x)[0]
+    return largest

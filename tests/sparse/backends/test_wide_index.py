@@ -1,0 +1,25 @@
+"""Indices are widened once, and the copy goes with its original."""
+
+import gc
+
+import torch
+
+from mmgraph.sparse.backends import wide_index
+from mmgraph.sparse.backends.wide_index import as_int64
+
+
+def test_wide_indices_are_taken_as_they_are() -> None:
+    index = torch.arange(3)
+    assert as_int64(index) is index
+
+
+def test_narrow_indices_are_copied_once() -> None:
+    index = torch.arange(3, dtype=torch.int32)
+    known = len(wide_index._KNOWN)
+    wide = as_int64(index)
+    assert wide.dtype == torch.int64
+    assert wide.tolist() == [0, 1, 2]
+    assert as_int64(index) is wide
+    del index
+    gc.collect()
+    assert len(wide_index._KNOWN) == known
