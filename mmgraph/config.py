@@ -86,14 +86,17 @@ class Recipe(BaseModel):
             model_class = get_model(str(table["name"]))
         except ConfigError as error:
             raise ConfigError(f"{origin}: {error}") from None
-        given = values.get("graph", {})
-        if isinstance(given, Mapping):
-            given = {**model_class.graph_defaults, **given}
-        graph = parse_config(GraphConfig, given, origin=origin, prefix=("graph",))
+        graph = parse_config(GraphConfig, values.get("graph", {}), origin=origin, prefix=("graph",))
         if "k" in model_class.Config.model_fields:
             _check_follows(origin, "model.k", table.get("k", graph.k), "graph.k", graph.k)
             table = {**table, "k": graph.k}
         model = parse_config(model_class.Config, dict(table), origin=origin, prefix=("model",))
+        defaults = {
+            key: value
+            for key, value in model_class.graph_defaults(model).items()
+            if key not in graph.model_fields_set
+        }
+        graph = graph.model_copy(update=defaults)
         edges = model_class.edges_for(model)
         chosen = graph.edges if "edges" in graph.model_fields_set else edges
         _check_follows(origin, "graph.edges", sorted(chosen), "what the model needs", sorted(edges))

@@ -10,9 +10,13 @@ if TYPE_CHECKING:
 
 MODELS = {
     "bpr_mf": "mmgraph.models.bpr_mf:BPRMF",
+    "dragon": "mmgraph.models.dragon:DRAGON",
     "freedom": "mmgraph.models.freedom:FREEDOM",
+    "lattice": "mmgraph.models.lattice:LATTICE",
     "lightgcn": "mmgraph.models.lightgcn:LightGCN",
     "mm_gef": "mmgraph.models.mm_gef:MMGEF",
+    "ngcf": "mmgraph.models.ngcf:NGCF",
+    "vbpr": "mmgraph.models.vbpr:VBPR",
 }
 
 __all__ = ["MODELS", "get_model"]

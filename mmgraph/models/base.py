@@ -80,8 +80,6 @@ class Recommender(nn.Module):
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
-    graph_defaults: ClassVar[Mapping[str, Any]] = {}
-    """Keys of the graph's configuration whose default is another one for this model."""
 
     def __init__(self, graph: HeteroData, config: ModelConfig) -> None:
         super().__init__()
@@ -94,6 +92,12 @@ class Recommender(nn.Module):
         """Return which optional edges the graph must have: of ``knn``, ``co_item``, ``co_user``."""
         del config
         return ()
+
+    @classmethod
+    def graph_defaults(cls, config: Any) -> Mapping[str, Any]:
+        """Return keys of the graph's configuration whose default is another one for this model."""
+        del config
+        return {}
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -1,14 +1,13 @@
 """FREEDOM: frozen item graphs from content, and training on a pruned user-item graph."""
 
-from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import ConfigError, GraphError, nearest
+from mmgraph.errors import GraphError
 from mmgraph.graph.schema import USER_ITEM, item_features, knn_edge_type
 from mmgraph.models.base import (
     Batch,
@@ -30,6 +29,7 @@ from mmgraph.nn import (
     id_embedding,
     joint_adjacency,
     mix_item_graphs,
+    shares_of,
 )
 from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency
@@ -81,7 +81,6 @@ class FREEDOM(Recommender):
 
     Config = FREEDOMConfig
     config: FREEDOMConfig
-    graph_defaults = MappingProxyType({"include_self": True})
 
     def __init__(self, graph: HeteroData, config: FREEDOMConfig) -> None:
         super().__init__(graph, config)
@@ -118,6 +117,11 @@ class FREEDOM(Recommender):
     def edges_for(cls, config: FREEDOMConfig) -> tuple[str, ...]:
         """Return ``knn``."""
         return ("knn",)
+
+    @classmethod
+    def graph_defaults(cls, config: FREEDOMConfig) -> dict[str, Any]:
+        """Return that an item is one of its own neighbours."""
+        return {"include_self": True}
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -170,28 +174,3 @@ class FREEDOM(Recommender):
             both = has[name].index_select(0, place).view(2, -1).all(dim=0)
             losses.append(bpr_loss(*scores, both))
         return torch.stack(losses).sum()
-
-
-def shares_of(given: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
-    """Return the share of each modality; those without one divide the rest up to 1 equally.
-
-    Raises:
-        ConfigError: a name is unknown, or the shares are negative or above 1 together.
-
-    Example:
-        >>> shares_of({"image": 0.1}, ("image", "text"))
-        {'image': 0.1, 'text': 0.9}
-    """
-    for name, share in given.items():
-        if name not in names:
-            raise ConfigError(
-                f"model.shares must name modalities of the data set (got {name!r}){nearest(name, names)}"
-            )
-        if share < 0:
-            raise ConfigError(f"model.shares must not be negative (got {share} for {name!r})")
-    rest, total = [name for name in names if name not in given], sum(given.values())
-    if total > 1 or (not rest and total == 0):
-        raise ConfigError(
-            f"model.shares must sum to more than 0 and at most 1 (got {total:g}); lower them"
-        )
-    return {name: given.get(name, (1 - total) / max(len(rest), 1)) for name in names}

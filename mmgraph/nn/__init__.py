@@ -1,12 +1,13 @@
 """Layers and losses: message passing, encoders, fusion, readouts, losses, regularisers. Knows no data set."""
 
 from mmgraph.nn.buffers import BufferList
-from mmgraph.nn.conv import LightGCNConv
+from mmgraph.nn.conv import LightGCNConv, NGCFConv
 from mmgraph.nn.early_fusion import EarlyFusion
 from mmgraph.nn.edge_dropping import KeptEdges, drop_edges, num_kept
 from mmgraph.nn.encoders import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.fusion import EdgeFusion, normalize_rows, presence_mean
 from mmgraph.nn.losses import bpr_loss
+from mmgraph.nn.modality_gcn import ModalityUserItemGCN
 from mmgraph.nn.propagation import UserItemPropagation, joint_adjacency
 from mmgraph.nn.readout import LayerStack
 from mmgraph.nn.regularizers import l2_penalty
@@ -17,6 +18,8 @@ from mmgraph.nn.structure import (
     merge_edges,
     mix_item_graphs,
     normalize_by_row,
+    shares_of,
+    sum_item_graphs,
 )
 
 __all__ = [
@@ -29,6 +32,8 @@ __all__ = [
     "LightGCNConv",
     "ModalityEncoder",
     "ModalityEncoders",
+    "ModalityUserItemGCN",
+    "NGCFConv",
     "UserItemPropagation",
     "bpr_loss",
     "drop_edges",
@@ -43,4 +48,6 @@ __all__ = [
     "normalize_rows",
     "num_kept",
     "presence_mean",
+    "shares_of",
+    "sum_item_graphs",
 ]

@@ -37,7 +37,7 @@ def id_embedding(
 
 
 class ModalityEncoder(nn.Module):
-    """One affine layer from a modality's raw features to the model's width, Xavier-uniform with zero bias.
+    """One affine layer from a modality's raw features to the model's width, Xavier-uniform with zero bias, or none.
 
     Shapes:
         x (num_items, in_dim); returns (num_items, out_dim).
@@ -47,11 +47,12 @@ class ModalityEncoder(nn.Module):
         [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
 
-    def __init__(self, in_dim: int, out_dim: int) -> None:
+    def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_dim, out_dim)
+        self.linear = nn.Linear(in_dim, out_dim, bias=bias)
         nn.init.xavier_uniform_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        if bias:
+            nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the projected features."""

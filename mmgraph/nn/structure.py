@@ -1,13 +1,24 @@
 """Item graphs whose weights are part of the model: differentiable weights on a fixed or re-chosen set of edges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from mmgraph.errors import ConfigError, nearest
 from mmgraph.nn.fusion import normalize_rows
 from mmgraph.sparse import SparseAdjacency
+
+WeightedEdges = tuple[Tensor, Tensor]
+"""``edge_index`` (2, num_edges) and ``edge_weight`` (num_edges,)."""
+
+
+class WeightedGraph(NamedTuple):
+    """A matrix whose stored weights do not count, and the weights that do, in its order; they may carry gradients."""
+
+    adjacency: SparseAdjacency
+    weight: Tensor
 
 
 class FusedItemGraph(NamedTuple):
@@ -92,17 +103,60 @@ def mix_item_graphs(
     share = degree.new_tensor(shares, dtype=torch.float64)[:, None] * (degree > 0)
     total = share.sum(dim=0)
     share = share / total.where(total > 0, 1.0)
-    weight = torch.cat(
-        [
-            (part / count.clamp(min=1)).index_select(0, edges[1])
-            for part, count, edges in zip(share, degree, graphs, strict=True)
-        ]
-    )
-    edges = torch.cat(list(graphs), dim=1)
+    weighted = [
+        (edges, (part / count.clamp(min=1)).index_select(0, edges[1]))
+        for part, count, edges in zip(share, degree, graphs, strict=True)
+    ]
+    adjacency, weight = sum_item_graphs(weighted, num_items=num_items)
+    return SparseAdjacency(adjacency.edge_index(), weight.float(), size=adjacency.size)
+
+
+def sum_item_graphs(graphs: Sequence[WeightedEdges], *, num_items: int) -> WeightedGraph:
+    """Return the sum of item graphs: every edge of any, with the sum of its weights. Gradients reach all weights.
+
+    Shapes:
+        graphs (2, num_edges) int64 and (num_edges,) each.
+
+    Complexity: O(E log E) for E edges in all.
+
+    Example:
+        >>> one = torch.tensor([[1, 0], [0, 1]]), torch.tensor([0.5, 2.0])
+        >>> two = torch.tensor([[1], [0]]), torch.tensor([1.0])
+        >>> adjacency, weight = sum_item_graphs([one, two], num_items=2)
+        >>> adjacency.edge_index().tolist(), weight.tolist()
+        ([[1, 0], [0, 1]], [1.5, 2.0])
+    """
+    edges = torch.cat([edge_index for edge_index, _ in graphs], dim=1)
+    weights = torch.cat([edge_weight for _, edge_weight in graphs])
     keys, place = torch.unique(edges[1] * num_items + edges[0], return_inverse=True)
-    weight = weight.new_zeros(keys.numel()).index_add_(0, place, weight)
     edge_index = torch.stack([keys % num_items, keys // num_items])
-    return SparseAdjacency(edge_index, weight.float(), size=(num_items, num_items))
+    total = weights.new_zeros(keys.numel()).index_add(0, place, weights)
+    return WeightedGraph(SparseAdjacency(edge_index, size=(num_items, num_items)), total)
+
+
+def shares_of(given: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """Return the share of each modality in an item graph; those without one divide the rest up to 1 equally.
+
+    Raises:
+        ConfigError: a name is unknown, or the shares are negative or above 1 together.
+
+    Example:
+        >>> shares_of({"image": 0.1}, ("image", "text"))
+        {'image': 0.1, 'text': 0.9}
+    """
+    for name, share in given.items():
+        if name not in names:
+            raise ConfigError(
+                f"model.shares must name modalities of the data set (got {name!r}){nearest(name, names)}"
+            )
+        if share < 0:
+            raise ConfigError(f"model.shares must not be negative (got {share} for {name!r})")
+    rest, total = [name for name in names if name not in given], sum(given.values())
+    if total > 1 or (not rest and total == 0):
+        raise ConfigError(
+            f"model.shares must sum to more than 0 and at most 1 (got {total:g}); lower them"
+        )
+    return {name: given.get(name, (1 - total) / max(len(rest), 1)) for name in names}
 
 
 def fuse_item_graphs(

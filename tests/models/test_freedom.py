@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from mmgraph.config import Recipe
-from mmgraph.errors import ConfigError, GraphError
+from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.graph.schema import knn_edge_type
 from mmgraph.models.base import Batch
-from mmgraph.models.freedom import FREEDOM, FREEDOMConfig, shares_of
+from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.nn import num_kept
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
@@ -180,29 +180,6 @@ def test_gradient_by_finite_differences():
             down = losses(model, batch).item()
             table[row, column] += 1e-6
         assert abs((up - down) / 2e-6 - table.grad[row, column].item()) < 1e-7
-
-
-def test_shares():
-    names = ("audio", "image", "text")
-    assert shares_of({}, names) == pytest.approx(dict.fromkeys(names, 1 / 3))
-    assert shares_of({"image": 0.2}, names) == pytest.approx(
-        {"audio": 0.4, "image": 0.2, "text": 0.4}
-    )
-    assert shares_of({"text": 0.3}, ("text",)) == {"text": 0.3}
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"imgae": 0.1}, r"got 'imgae'.*image"),
-        ({"image": -0.1}, "must not be negative"),
-        ({"image": 0.7, "text": 0.7}, "at most 1 \\(got 1.4\\)"),
-        ({"image": 0.0, "text": 0.0}, "more than 0"),
-    ],
-)
-def test_wrong_shares_are_refused(given, message):
-    with pytest.raises(ConfigError, match=message):
-        shares_of(given, ("image", "text"))
 
 
 def test_an_item_is_one_of_its_neighbours_unless_the_recipe_says_otherwise():

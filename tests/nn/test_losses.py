@@ -56,3 +56,7 @@ def test_a_mask_leaves_pairs_out_of_the_mean_and_of_the_gradient():
     assert positive.grad[1] == 0
     assert positive.grad[[0, 2]].all()
     assert bpr_loss(positive, negative, torch.zeros(3, dtype=torch.bool)).item() == 0
+
+
+def test_base_two_counts_in_bits() -> None:
+    assert bpr_loss(torch.zeros(5), torch.zeros(5), base="2").item() == pytest.approx(1.0)

@@ -6,12 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmgraph.errors import ConfigError
 from mmgraph.nn import (
     edge_cosine,
     fuse_item_graphs,
     merge_edges,
     mix_item_graphs,
     normalize_by_row,
+    shares_of,
 )
 from mmgraph.sparse import matmul
 from mmgraph.testing import oracles
@@ -210,3 +212,26 @@ def test_shares_are_divided_among_the_lists_an_item_has() -> None:
     image, text = as_edges([(1, 0)]), as_edges([(1, 0), (2, 0), (0, 1)])
     dense = mix_item_graphs([image, text], [0.2, 0.8], num_items=3).to_dense()
     torch.testing.assert_close(dense, torch.tensor([[0, 0.6, 0.4], [1, 0, 0], [0, 0, 0]]))
+
+
+def test_shares():
+    names = ("audio", "image", "text")
+    assert shares_of({}, names) == pytest.approx(dict.fromkeys(names, 1 / 3))
+    assert shares_of({"image": 0.2}, names) == pytest.approx(
+        {"audio": 0.4, "image": 0.2, "text": 0.4}
+    )
+    assert shares_of({"text": 0.3}, ("text",)) == {"text": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"imgae": 0.1}, r"got 'imgae'.*image"),
+        ({"image": -0.1}, "must not be negative"),
+        ({"image": 0.7, "text": 0.7}, "at most 1 \\(got 1.4\\)"),
+        ({"image": 0.0, "text": 0.0}, "more than 0"),
+    ],
+)
+def test_wrong_shares_are_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        shares_of(given, ("image", "text"))

@@ -1,0 +1,52 @@
+"""The propagation of all modalities at once against one propagation for each."""
+
+import torch
+
+from mmgraph.nn import ModalityUserItemGCN, UserItemPropagation, normalize_rows
+from mmgraph.testing.kernels import adjacency_of
+
+
+def features() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(3)
+    text = torch.randn(4, 3, generator=generator).double()
+    image = torch.randn(4, 5, generator=generator).double()
+    everywhere, but_one = torch.ones(4, dtype=torch.bool), torch.arange(4) != 1
+    return {"text": (text, everywhere), "image": (image, but_one)}
+
+
+def joint():
+    interactions = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0.0]]).double()
+    dense = torch.zeros(6, 6).double()
+    dense[:2, 2:], dense[2:, :2] = interactions, interactions.T
+    return adjacency_of(dense)
+
+
+def make(names=("text", "image"), num_layers=2) -> ModalityUserItemGCN:
+    torch.manual_seed(0)
+    chosen = {name: features()[name] for name in names}
+    sizes = {"num_users": 2, "dim": 4, "hidden_dim": 6, "num_layers": num_layers}
+    return ModalityUserItemGCN(chosen, joint(), **sizes).double()
+
+
+def test_columns_of_a_modality_are_its_own_propagation() -> None:
+    gcn = make()
+    user, item = gcn()
+    plain = UserItemPropagation(joint(), num_layers=2, combine="sum")
+    for m, encoded in enumerate(gcn.content().values()):
+        columns = slice(4 * m, 4 * m + 4)
+        start = normalize_rows(gcn.user_preference[:, columns]), normalize_rows(encoded)
+        for found, expected in zip((user, item), plain(*start), strict=True):
+            torch.testing.assert_close(found[:, columns], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_an_item_without_a_modality_receives_only_from_its_users() -> None:
+    _, start = make(num_layers=0)()
+    assert not start[1, 4:].any()
+    _, after = make(num_layers=1)()
+    assert after[1, 4:].any()
+
+
+def test_every_parameter_learns() -> None:
+    gcn = make()
+    sum(part.square().sum() for part in gcn()).backward()
+    assert all(parameter.grad.any() for parameter in gcn.parameters())
