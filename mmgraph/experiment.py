@@ -2,31 +2,35 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from mmgraph.config import Recipe, read_recipe, resolve_recipe
-from mmgraph.data import MultimodalDataset, load_dataset
+from mmgraph.allocator import keep_freed_memory
+from mmgraph.config import Recipe, resolve_recipe
+from mmgraph.data import MultimodalDataset
 from mmgraph.errors import ConfigError
 from mmgraph.evaluation import EvaluationConfig, EvaluationResult, Evaluator
-from mmgraph.export import (
-    EpochLog,
-    Recommendation,
-    RunFolder,
-    recommend,
-    write_inputs,
-    write_outputs,
-)
+from mmgraph.export import EpochLog, RunFolder, write_inputs, write_outputs
 from mmgraph.export import run_folder as names
 from mmgraph.graph import BuildRecord, build_graph
-from mmgraph.models import get_model
 from mmgraph.models.base import Recommender, score_function
-from mmgraph.training import CheckpointStore, EpochReport, PairwiseSampler, fit
+from mmgraph.run import Run, build_model, load_data, load_run, usable_device
+from mmgraph.sizes import parse_size
+from mmgraph.sparse import choose_backend, use_backend
+from mmgraph.training import (
+    CheckpointStore,
+    EpochReport,
+    MemoryReport,
+    PairwiseSampler,
+    fit,
+    measure_memory,
+)
+
+__all__ = ["Observer", "Run", "evaluate", "load_run", "resume", "train"]
 
 Folder = str | Path
 
@@ -43,6 +47,9 @@ class Observer:
     def progress(self, done: int, total: int) -> None:
         """Be told how far the present phase is."""
 
+    def memory(self, report: MemoryReport) -> None:
+        """Be told what training will need; it has not begun."""
+
     def started(self, folder: Path) -> None:
         """Be told where the run is: from now on it can be resumed."""
 
@@ -57,84 +64,8 @@ class _Parts(NamedTuple):
     sampler: PairwiseSampler
     validator: Evaluator | None
     tester: Evaluator
+    memory: MemoryReport
     build_s: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained model on disk. The data set, graph and model are loaded when they are asked for.
-
-    Attributes:
-        folder: Where everything is.
-        recipe: The resolved recipe.
-        data_folder: Where the data set is now, if it has moved since.
-        device: Where the model computes.
-    """
-
-    folder: RunFolder
-    recipe: Recipe
-    data_folder: str | Path | None = None
-    device: str = "cpu"
-
-    @property
-    def path(self) -> Path:
-        """The run folder."""
-        return self.folder.path
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """Validation and test metrics of the best epoch, as in ``metrics.json``."""
-        return self.folder.read_json(names.METRICS)
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The figures of the run in one flat object, as ``mmgraph train --json`` prints them."""
-        facts, metrics = self.folder.facts(), self.metrics
-        return {
-            "model": facts["model"],
-            "dataset": facts["dataset"],
-            "seed": facts["seed"],
-            "epochs": metrics["epochs"],
-            "best_epoch": metrics["best_epoch"],
-            "valid": metrics["valid"],
-            "test": metrics["test"],
-            "timings": self.folder.read_json(names.TIMINGS),
-            "num_parameters": facts["num_parameters"],
-            "run": str(self.path),
-        }
-
-    @cached_property
-    def dataset(self) -> MultimodalDataset:
-        """The data set of the run, checked to be the one it was trained on."""
-        facts = self.folder.facts()
-        dataset = _load(self.recipe, self.data_folder)
-        if dataset.content_hash != facts["dataset_hash"]:
-            found, expected = dataset.content_hash[:12], facts["dataset_hash"][:12]
-            raise ConfigError(
-                f"{self.path}: the data set {dataset.source!r} must be the one of the run (its content "
-                f"hash is {found}, the run's {expected}); give the folder it was trained on with --dataset"
-            )
-        return dataset
-
-    @cached_property
-    def model(self) -> Recommender:
-        """The trained model, in eval mode."""
-        model = _build_model(self.recipe, self.dataset, Observer()).to(_device(self.device))
-        weights = self.folder.read_tensors(names.WEIGHTS)
-        expected = {k: v.shape for k, v in model.state_dict().items()}
-        if {k: v.shape for k, v in weights.items()} != expected:
-            raise ConfigError(
-                f"{self.folder / names.WEIGHTS}: must hold the weights of this run's {self.recipe.model.name} "
-                "(names or shapes differ); restore the file or train anew"
-            )
-        model.load_state_dict(weights)
-        return model.eval()
-
-    def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
-        """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
-        has_vectors = (self.folder / names.EMBEDDINGS).is_file()
-        score = None if has_vectors else score_function(self.model)
-        return recommend(self.folder, users, k=k, score=score)
 
 
 def train(
@@ -146,6 +77,7 @@ def train(
     out: str | Path | None = None,
     device: str = "cpu",
     cache: Folder | None = None,
+    max_memory: str | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Train a recipe on a data set, evaluate it once on test, and save everything in a run folder.
@@ -158,13 +90,15 @@ def train(
         out: The run folder, new or empty; by default ``runs/<dataset>/<model>-seed<seed>``, numbered if taken.
         device: Where to train and rank: ``cpu``, ``cuda``, ``cuda:1``.
         cache: Folder to keep built graphs in and find them again, see :func:`mmgraph.build_graph`.
+        max_memory: Refuse to train what would need more, such as ``"4GB"``; see :func:`measure_memory`.
         observer: Is told what happens.
 
     Returns:
         The run, with ``metrics``, ``recommend`` and more.
 
     Raises:
-        ConfigError: the recipe, an override or the folder is not usable; nothing was written.
+        ConfigError: the recipe, an override or the folder is not usable, or training would need more than
+            ``max_memory``; nothing was written.
         DataError: the data set is not usable; nothing was written.
         FitError: training went wrong.
 
@@ -177,26 +111,29 @@ def train(
     """
     observer = observer or Observer()
     resolved = resolve_recipe(recipe, dataset, overrides=overrides, seed=seed)
+    limit = _limit(max_memory)
     if out is not None:
         RunFolder.check_free(Path(out))
-    observer.phase("reading the data")
-    data = dataset if isinstance(dataset, MultimodalDataset) else _load(resolved)
-    resolved = resolved.fitted_to(data.num_items)
-    parts = _prepare(resolved, data, observer, device, cache)
-    target = Path(out) if out is not None else _free_folder(data.name, resolved)
-    folder = RunFolder.create(
-        target,
-        lambda new: write_inputs(
-            new,
-            data,
-            parts.model,
-            recipe=resolved.to_toml(),
-            model_name=resolved.model.name,
-            seed=resolved.seed,
-            device=device,
-        ),
-    )
-    return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
+    with use_backend(resolved.training.sparse_backend):
+        observer.phase("reading the data")
+        data = dataset if isinstance(dataset, MultimodalDataset) else load_data(resolved)
+        resolved = resolved.fitted_to(data.num_items)
+        parts = _prepare(resolved, data, observer, device, cache, limit)
+        target = Path(out) if out is not None else _free_folder(data.name, resolved)
+        folder = RunFolder.create(
+            target,
+            lambda new: write_inputs(
+                new,
+                data,
+                parts.model,
+                recipe=resolved.to_toml(),
+                model_name=resolved.model.name,
+                seed=resolved.seed,
+                device=device,
+                memory=parts.memory.record(),
+            ),
+        )
+        return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
 
 
 def resume(
@@ -204,9 +141,10 @@ def resume(
     *,
     dataset: str | Path | None = None,
     cache: Folder | None = None,
+    max_memory: str | None = None,
     observer: Observer | None = None,
 ) -> Run:
-    """Continue an interrupted run, on its device and with its number of threads.
+    """Continue an interrupted run, on its device, with its number of threads and its sparse kernel.
 
     On a CPU its files end byte for byte as if it had never been interrupted. A complete run is returned as it is.
 
@@ -214,44 +152,28 @@ def resume(
         run: The run folder.
         dataset: Where the data set is now, if it has moved.
         cache: As for :func:`train`.
+        max_memory: As for :func:`train`.
         observer: Is told what happens.
 
     Raises:
-        ConfigError: it is no run folder, or its data set has changed.
+        ConfigError: it is no run folder, its data set has changed, or it would need more than ``max_memory``.
     """
     observer = observer or Observer()
+    limit = _limit(max_memory)
     device = str(RunFolder.open(run).facts().get("device", "cpu"))
     loaded = load_run(run, dataset=dataset, device=device)
     if loaded.folder.is_complete:
         return loaded
+    begun_in = loaded.folder.read_json(names.ENVIRONMENT)
     before = torch.get_num_threads()
-    torch.set_num_threads(loaded.folder.read_json(names.ENVIRONMENT).get("threads") or before)
+    torch.set_num_threads(begun_in.get("threads") or before)
     try:
         observer.phase("reading the data")
-        parts = _prepare(loaded.recipe, loaded.dataset, observer, device, cache)
-        return _train_and_save(loaded, loaded.dataset, parts, observer)
+        with use_backend(_backend_to_keep(loaded, begun_in.get("sparse_backend"), observer)):
+            parts = _prepare(loaded.recipe, loaded.dataset, observer, device, cache, limit)
+            return _train_and_save(loaded, loaded.dataset, parts, observer)
     finally:
         torch.set_num_threads(before)
-
-
-def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str = "cpu") -> Run:
-    """Return a run by its folder; ``dataset`` says where its data set is now, if it has moved.
-
-    Raises:
-        ConfigError: it is no run folder, one of a newer format, or its recipe is damaged.
-    """
-    folder = RunFolder.open(run)
-    if not (folder / names.RECIPE).is_file():
-        raise ConfigError(
-            f"{folder / names.RECIPE}: the run lacks its recipe; restore it or train anew"
-        )
-    folder.verify(names.RECIPE)
-    return Run(
-        folder,
-        Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE)),
-        dataset,
-        device,
-    )
 
 
 def evaluate(
@@ -269,55 +191,50 @@ def evaluate(
     loaded = run if isinstance(run, Run) else load_run(run)
     observer.phase("loading the run")
     evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
-    score = score_function(loaded.model)
-    observer.phase("ranking all items")
-    return evaluator.evaluate(score, observer.progress)
+    with use_backend(loaded.recipe.training.sparse_backend), keep_freed_memory():
+        score = score_function(loaded.model)
+        observer.phase("ranking all items")
+        return evaluator.evaluate(score, observer.progress)
 
 
-def _load(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset:
-    data = recipe.data
-    source = folder if folder is not None else data.dataset
-    if source is None:
-        raise ConfigError(
-            "a data set is needed (got none); give --dataset NAME_OR_FOLDER or set data.dataset"
-        )
-    return load_dataset(source, split=data.split, modalities=data.modalities)
-
-
-def _build_model(
-    recipe: Recipe, data: MultimodalDataset, observer: Observer, cache: Folder | None = None
-) -> Recommender:
-    record = BuildRecord()
-    graph = build_graph(data, recipe.graph, cache=cache, record=record, progress=observer.phase)
-    for note in record.notes():
-        observer.note(note)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        return get_model(recipe.model.name)(graph, recipe.model)
-
-
-def _device(name: str) -> torch.device:
-    """Return the device of a name, or say in one line why it cannot be used."""
+def _limit(max_memory: str | None) -> int | None:
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"--device must be usable here (got {name!r}: {reason}); try cpu"
-        ) from None
-    return device
+        return None if max_memory is None else parse_size(max_memory)
+    except ConfigError as error:
+        raise ConfigError(f"--max-memory {error}") from None
+
+
+def _backend_to_keep(run: Run, begun_with: str | None, observer: Observer) -> str | None:
+    """Return the backend to name so that a run goes on with the one it was begun with."""
+    named = run.recipe.training.sparse_backend
+    if named is not None or begun_with in (None, choose_backend(run.device)):
+        return named
+    observer.note(
+        f"the run was begun with the sparse backend {begun_with!r} and goes on with it, "
+        f"though {choose_backend(run.device)!r} would be chosen now"
+    )
+    return begun_with
 
 
 def _prepare(
-    recipe: Recipe, data: MultimodalDataset, observer: Observer, where: str, cache: Folder | None
+    recipe: Recipe,
+    data: MultimodalDataset,
+    observer: Observer,
+    where: str,
+    cache: Folder | None,
+    limit: int | None,
 ) -> _Parts:
     """Build everything that can refuse the recipe or the data, before a byte is written."""
     for note in data.notes:
         observer.note(note)
-    device = _device(where)
+    device = usable_device(where)
     begin = time.perf_counter()
-    model = _build_model(recipe, data, observer, cache).to(device)
+    record = BuildRecord()
+    graph = build_graph(data, recipe.graph, cache=cache, record=record, progress=observer.phase)
+    for note in record.notes():
+        observer.note(note)
+    model = build_model(recipe, graph).to(device)
+    del graph  # the model has taken what it needs
     build_s = time.perf_counter() - begin
     sampler = PairwiseSampler(
         torch.from_numpy(data.train.user).to(device),
@@ -328,12 +245,22 @@ def _prepare(
     )
     validator = _validator(data, recipe.evaluation, device) if len(data.valid) else None
     tester = _tester(data, recipe.evaluation, device)
-    return _Parts(model, sampler, validator, tester, build_s)
+    observer.phase("measuring memory")
+    memory = measure_memory(
+        model,
+        sampler,
+        config=recipe.training,
+        block_size=recipe.evaluation.block_size,
+        limit=limit,
+    )
+    observer.memory(memory)
+    return _Parts(model, sampler, validator, tester, memory, build_s)
 
 
 def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:
     begin = time.perf_counter()
-    recipe, folder, (model, sampler, validator, tester, build_s) = run.recipe, run.folder, parts
+    recipe, folder = run.recipe, run.folder
+    model, sampler, validator, tester, _, build_s = parts
     observer.started(folder.path)
     checkpoints = CheckpointStore(folder / names.CHECKPOINTS)
     restored = checkpoints.latest()
@@ -358,7 +285,8 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
         )
     observer.phase("ranking the test part")
     # The one place where the test part is opened, after the last decision has been made.
-    test = tester.evaluate(score_function(model), observer.progress)
+    with keep_freed_memory():
+        test = tester.evaluate(score_function(model), observer.progress)
     total_s = build_s + time.perf_counter() - begin
     timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
     metrics = {

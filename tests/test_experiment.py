@@ -16,6 +16,8 @@ import torch
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError, DataError, GraphError
 from mmgraph.experiment import Observer, evaluate, load_run, resume, train
+from mmgraph.sparse import choose_backend
+from mmgraph.training import MemoryReport
 
 MODELS = ["bpr_mf", "lightgcn", "mm_gef"]
 # What must not depend on interruptions: everything but seconds and the place of the run.
@@ -130,23 +132,10 @@ def test_resume_ends_with_the_same_bytes(model, folder, tmp_path):
 
 def test_kill_nine_at_random_moments(folder, tmp_path):
     """A real process, killed again and again wherever it happens to be, ends byte for byte as one left alone."""
-    arguments = [
-        "lightgcn",
-        "--dataset",
-        str(folder),
-        "--set",
-        "training.max_epochs=40",
-        "--set",
-        "training.patience=40",
-    ]
-    arguments += [
-        "--set",
-        "training.checkpoint_seconds=0",
-        "--set",
-        "model.embedding_dim=8",
-        "--threads",
-        "1",
-    ]
+    keys = "training.max_epochs=40 training.patience=40 training.checkpoint_seconds=0"
+    settings = [word for key in keys.split() for word in ("--set", key)]
+    arguments = ["lightgcn", "--dataset", str(folder), *settings, "--threads", "1"]
+    arguments += ["--set", "model.embedding_dim=8"]
 
     def start(*more):
         command = [sys.executable, "-m", "mmgraph", "train", *more]
@@ -236,6 +225,13 @@ def test_a_resumed_run_keeps_its_threads(folder, tmp_path):
         ("lightgcn", "no-such-data", [], DataError, "no-such-data"),
         ("mm_gef", "movielens-small", ["graph.k=5000"], GraphError, "k must be between 1 and"),
         ("lightgcn", "movielens-small", ["model.k=3"], ConfigError, "unknown key 'model.k'"),
+        (
+            "lightgcn",
+            "movielens-small",
+            ["training.sparse_backend=gahter"],
+            ConfigError,
+            "'gather'",
+        ),
         ("lightgcn", "movielens-small", ["data.modalities=['smell']"], DataError, "smell"),
         (
             "lightgcn",
@@ -277,12 +273,6 @@ def test_planted_test_rows_cannot_be_seen(folder, tmp_path):
     assert first.metrics["test"] != second.metrics["test"]
 
 
-def test_a_device_that_is_not_there_is_refused_in_one_line(folder, tmp_path):
-    with pytest.raises(ConfigError, match=r"--device must be usable here \(got 'cuda:99'"):
-        train("bpr_mf", folder, device="cuda:99", out=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.cuda
 @pytest.mark.parametrize("model", MODELS)
 def test_a_gpu_trains_to_the_same_numbers(model, folder, tmp_path):
@@ -298,18 +288,85 @@ def test_a_gpu_trains_to_the_same_numbers(model, folder, tmp_path):
 
 
 class Told(Observer):
-    """Remembers the notes."""
+    """Remembers the notes, what training will need, and the kernel of each epoch."""
 
     def __init__(self):
-        self.notes = []
+        self.notes, self.reports, self.kernels = [], [], []
 
     def note(self, text):
         self.notes.append(text)
 
+    def memory(self, report):
+        self.reports.append(report)
+
+    def started(self, folder):
+        assert self.reports  # before there is a folder
+
+    def epoch(self, report, recipe):
+        self.kernels.append(choose_backend("cpu"))
+
+
+@pytest.mark.parametrize("model", ["lightgcn", "mm_gef", "freedom"])
+def test_measuring_memory_changes_no_byte_of_a_run(model, folder, tmp_path, monkeypatch):
+    measured = train(model, folder, overrides=options(), out=tmp_path / "measured")
+    monkeypatch.setattr("mmgraph.experiment.measure_memory", lambda *_, **__: MemoryReport())
+    plain = train(model, folder, overrides=options(), out=tmp_path / "plain")
+    assert hashes(measured.path) == hashes(plain.path)
+    assert plain.summary["memory"]["total"] == 0
+
+
+def test_what_training_needs_is_told_before_it_begins_and_kept(folder, tmp_path):
+    more = {"observer": (told := Told()), "max_memory": "100GB"}
+    run = train("lightgcn", folder, overrides=options(), out=tmp_path / "run", **more)
+    (report,) = told.reports
+    assert run.summary["memory"] == report.record() == run.folder.facts()["memory"]
+    assert report.parameters == 4 * run.summary["num_parameters"]
+
+
+@pytest.mark.parametrize("limit", ["1MB", "4"])
+def test_a_run_that_needs_too_much_writes_nothing(limit, folder, tmp_path):
+    with pytest.raises(ConfigError, match="--max-memory"):
+        train("lightgcn", folder, overrides=options(), out=tmp_path / "run", max_memory=limit)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_kernel_of_the_recipe_is_used_and_noted(folder, tmp_path):
+    told, before = Told(), choose_backend("cpu")
+    more = options("training.sparse_backend=gather")
+    run = train("lightgcn", folder, overrides=more, out=tmp_path / "run", observer=told)
+    assert told.kernels == ["gather"] * 3
+    assert run.summary["sparse_backend"] == "gather"
+    assert choose_backend("cpu") == before
+    assert evaluate(run).mean == run.metrics["test"]
+
+
+def test_a_resumed_run_keeps_its_kernel(folder, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train("lightgcn", folder, overrides=options(), out=tmp_path / "run", observer=Refuses(1))
+    facts = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert facts["sparse_backend"] == choose_backend("cpu") != "gather"
+    facts["sparse_backend"] = "gather"
+    (tmp_path / "run" / "environment.json").write_text(json.dumps(facts))
+    resume(tmp_path / "run", observer=(told := Told()))
+    assert set(told.kernels) == {"gather"}
+    assert any("begun with the sparse backend 'gather'" in note for note in told.notes)
+
+
+def test_bfloat16_trains_to_about_the_same_and_to_the_same_bytes(folder, tmp_path):
+    more = options("training.precision=bfloat16")
+    full = train("lightgcn", folder, overrides=options(), out=tmp_path / "full")
+    low, again = (
+        train("lightgcn", folder, overrides=more, out=tmp_path / name) for name in ("low", "again")
+    )
+    assert hashes(low.path) == hashes(again.path) != hashes(full.path)
+    weights = [run.folder.read_tensors("model.safetensors") for run in (full, low)]
+    for name, value in weights[0].items():
+        assert weights[1][name].dtype == torch.float32
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=0.02)
+
 
 def test_a_split_that_can_leak_time_is_pointed_out(folder, tmp_path):
-    told = Told()
-    train("bpr_mf", folder, overrides=options(), out=tmp_path / "run", observer=told)
+    train("bpr_mf", folder, overrides=options(), out=tmp_path / "run", observer=(told := Told()))
     assert any(note.startswith("Leakage") for note in told.notes)
 
 

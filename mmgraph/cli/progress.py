@@ -25,7 +25,7 @@ from rich.text import Text
 from mmgraph.cli.console import messages
 from mmgraph.config import Recipe
 from mmgraph.experiment import Observer
-from mmgraph.training import EpochReport
+from mmgraph.training import EpochReport, MemoryReport
 
 _SECONDS_BETWEEN_LINES = 2.0
 
@@ -89,6 +89,10 @@ class PlainObserver(RunObserver):
         """Show what a reader of the results should know."""
         self._print(f"Note: {text}")
 
+    def memory(self, report: MemoryReport) -> None:
+        """Show what training will need."""
+        self._print(f"memory {report}")
+
     def epoch(self, report: EpochReport, recipe: Recipe) -> None:
         """Show an epoch, or keep it until it is due."""
         text = self.line.update(report, recipe)
@@ -142,6 +146,10 @@ class TerminalObserver(RunObserver):
     def note(self, text: str) -> None:
         """Show what a reader of the results should know, above the bars."""
         self.bars.console.print(f"Note: {text}", markup=False)
+
+    def memory(self, report: MemoryReport) -> None:
+        """Show what training will need, above the bars."""
+        self.bars.console.print(f"memory {report}", markup=False)
 
     def progress(self, done: int, total: int) -> None:
         """Move the bar."""

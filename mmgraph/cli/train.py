@@ -33,8 +33,17 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as graph.k=20."),
 ]
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Run folder; by default runs/DATASET/MODEL-seedSEED."),
+]
+
 ResumeOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed.")
+]
+
+MaxMemoryOption = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Refuse to train what needs more, such as 4GB.")
 ]
 
 _KS = (10, 20)
@@ -54,13 +63,11 @@ def train(
     ] = None,
     set_: SetOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed instead of the recipe's.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Run folder; by default runs/DATASET/MODEL-seedSEED."),
-    ] = None,
+    out: OutOption = None,
     resume: ResumeOption = None,
     threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
     cache: CacheOption = None,
+    max_memory: MaxMemoryOption = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonFlag = False,
@@ -80,7 +87,9 @@ def train(
         with observing(quiet=quiet) as observer:
             if resume is not None:
                 _check_same(resume, recipe, overrides=set_ or [], seed=seed, out=out)
-                run = experiment.resume(resume, dataset=dataset, cache=cache, observer=observer)
+                run = experiment.resume(
+                    resume, dataset=dataset, cache=cache, max_memory=max_memory, observer=observer
+                )
             else:
                 assert recipe is not None
                 run = experiment.train(
@@ -91,6 +100,7 @@ def train(
                     out=out,
                     device=device,
                     cache=cache,
+                    max_memory=max_memory,
                     observer=observer,
                 )
     except KeyboardInterrupt:

@@ -23,12 +23,13 @@ def write_inputs(
     model_name: str,
     seed: int,
     device: str,
+    memory: Mapping[str, int],
 ) -> None:
-    """Write what a run is made of: recipe, vocabulary, split, environment, hashes."""
+    """Write what a run is made of: recipe, vocabulary, split, environment, hashes, the memory it will need."""
     folder.write_bytes(names.RECIPE, recipe.encode())
     vocabulary = {"users": data.users.ids, "items": data.items.ids, "titles": data.titles}
     folder.write_json(names.VOCABULARY, vocabulary)
-    folder.write_json(names.ENVIRONMENT, environment())
+    folder.write_json(names.ENVIRONMENT, environment(device))
     write_split(data, folder / names.SPLIT)
     facts = {
         "format_version": names.FORMAT_VERSION,
@@ -41,6 +42,7 @@ def write_inputs(
         "split_hash": data.split_hash,
         "notes": list(data.notes),
         "num_parameters": sum(p.numel() for p in model.parameters()),
+        "memory": dict(memory),
         "complete": False,
     }
     folder.write_json(names.RUN, facts)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,12 +32,10 @@ from mmgraph.graph.schema import (
     knn_edge_type,
     presence_key,
 )
+from mmgraph.sizes import parse_size
 
 if TYPE_CHECKING:
     from mmgraph.data.dataset import MultimodalDataset
-
-_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(MB|GB|TB)")
 
 Say = Callable[[str], None]
 Advance = Callable[[float], None]
@@ -86,11 +83,8 @@ class GraphConfig(BaseModel):
     @field_validator("max_memory", mode="before")
     @classmethod
     def _check_size(cls, value: Any) -> Any:
-        known = isinstance(value, str) and _SIZE.fullmatch(value.strip())
-        if value is not None and (not known or parse_size(value) < 1):
-            raise ValueError(
-                f'must be a size in MB, GB or TB, such as "500MB" or "4GB" (got {value!r})'
-            )
+        if value is not None:
+            parse_size(str(value))
         return value
 
     @property
@@ -102,14 +96,6 @@ class GraphConfig(BaseModel):
             1500000000
         """
         return None if self.max_memory is None else parse_size(self.max_memory)
-
-
-def parse_size(text: str) -> int:
-    """Return a size such as "500MB" in bytes; a GB has 10^9 of them."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise GraphError(f'a size must be such as "500MB" or "4GB" (got {text!r})')
-    return int(float(match[1]) * _BYTES[match[2]])
 
 
 @dataclass

@@ -1,8 +1,9 @@
-"""Sampler, loop, early stopping and checkpoints: one trainer for every model."""
+"""Sampler, loop, early stopping, checkpoints and the memory they take: one trainer for every model."""
 
 from mmgraph.training.checkpoint import CheckpointStore
 from mmgraph.training.loop import EpochReport, FitResult, TrainingConfig, fit
-from mmgraph.training.sampler import PairwiseSampler
+from mmgraph.training.memory import MemoryReport, measure_memory
+from mmgraph.training.sampler import PairwiseSampler, Sampler
 from mmgraph.training.stopping import EarlyStopping
 
 __all__ = [
@@ -10,7 +11,10 @@ __all__ = [
     "EarlyStopping",
     "EpochReport",
     "FitResult",
+    "MemoryReport",
     "PairwiseSampler",
+    "Sampler",
     "TrainingConfig",
     "fit",
+    "measure_memory",
 ]

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
+from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import FitError
 from mmgraph.models.base import Batch, Recommender, Stage
 from mmgraph.training.checkpoint import (
@@ -18,12 +19,14 @@ from mmgraph.training.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
 )
-from mmgraph.training.sampler import Order, PairwiseSampler, Pool
+from mmgraph.training.sampler import Order, Pool, Sampler
 from mmgraph.training.stopping import EarlyStopping
+
+Precision = Literal["float32", "bfloat16"]
 
 
 class TrainingConfig(BaseModel):
-    """How a model is trained; nothing here changes what it computes.
+    """How a model is trained.
 
     Attributes:
         max_epochs: Limit of each stage that has none of its own.
@@ -36,6 +39,9 @@ class TrainingConfig(BaseModel):
         negatives: Pool of the negatives; see ``PairwiseSampler``.
         checkpoint_seconds: A checkpoint follows the first epoch to end this long after the last one; 0 saves after
             every epoch.
+        precision: ``bfloat16`` computes the losses, and their gradients, in it where torch's autocast says so;
+            weights, the optimiser and validation stay float32.
+        sparse_backend: Name of the kernel of sparse products; by default the best one here, see ``mmgraph.sparse``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -51,6 +57,8 @@ class TrainingConfig(BaseModel):
     order: Order = "interaction_uniform"
     negatives: Pool = "train_items"
     checkpoint_seconds: float = Field(default=30.0, ge=0)
+    precision: Precision = "float32"
+    sparse_backend: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class FitResult:
 
 def fit(
     model: Recommender,
-    sampler: PairwiseSampler,
+    sampler: Sampler,
     *,
     config: TrainingConfig,
     seed: int,
@@ -125,21 +133,45 @@ def fit(
     loop = _Loop(model, sampler, config=config, seed=seed, select_by=select_by)
     loop.restore(checkpoints.latest() if checkpoints else None)
     saved_at = time.monotonic()
-    while loop.progress.stage < len(model.stages):
-        stage = loop.enter_stage()
-        while not loop.stage_is_over(stage):
-            report = loop.run_epoch(stage, validate)
-            if on_epoch:
-                on_epoch(report)
-            if checkpoints and time.monotonic() - saved_at >= config.checkpoint_seconds:
-                loop.save(checkpoints)
-                saved_at = time.monotonic()
-        loop.leave_stage()
+    with keep_freed_memory():
+        while loop.progress.stage < len(model.stages):
+            stage = loop.enter_stage()
+            while not loop.stage_is_over(stage):
+                report = loop.run_epoch(stage, validate)
+                if on_epoch:
+                    on_epoch(report)
+                if checkpoints and time.monotonic() - saved_at >= config.checkpoint_seconds:
+                    loop.save(checkpoints)
+                    saved_at = time.monotonic()
+            loop.leave_stage()
     model.eval()
     progress = loop.progress
     return FitResult(
         progress.epoch, progress.best_epoch, progress.best_valid or {}, progress.history
     )
+
+
+def choose_learning(model: Recommender, stage: Stage) -> list[nn.Parameter]:
+    """Let the parameters that a stage names learn, and no others; return them."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(stage.parameters))
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def compute_losses(
+    model: Recommender, stage: Stage, batch: Batch, *, precision: Precision
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the named terms of a batch, and their sum with the weights of a stage."""
+    low = precision == "bfloat16"
+    with torch.autocast(batch.user.device.type, dtype=torch.bfloat16, enabled=low):
+        terms = model.losses(batch)
+    # A sum of bfloat16 numbers would keep three digits.
+    terms = {
+        name: term.to(torch.promote_types(term.dtype, torch.float32))
+        for name, term in terms.items()
+    }
+    weighted = [stage.loss_weights.get(name, 1.0) * term for name, term in terms.items()]
+    return terms, torch.stack(weighted).sum()
 
 
 class _Loop:
@@ -148,14 +180,14 @@ class _Loop:
     def __init__(
         self,
         model: Recommender,
-        sampler: PairwiseSampler,
+        sampler: Sampler,
         *,
         config: TrainingConfig,
         seed: int,
         select_by: str,
     ) -> None:
         self.model, self.sampler, self.config, self.select_by = model, sampler, config, select_by
-        device = sampler.keys.device
+        device = sampler.device
         self.generator = torch.Generator(device).manual_seed(seed)
         self.progress = _Progress()
         self.stopping = EarlyStopping(config.patience)
@@ -167,10 +199,8 @@ class _Loop:
         """Choose what learns and make the optimiser; after a restore, fill it with its old state."""
         stage = self.model.stages[self.progress.stage]
         self.model.on_stage(stage)
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name.startswith(stage.parameters))
+        learning = choose_learning(self.model, stage)
         if self.optimizer is None or stage.fresh_optimizer or self.restored:
-            learning = [p for p in self.model.parameters() if p.requires_grad]
             self.optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, fused=True)
         if self.restored:
             unpack_optimizer(
@@ -241,10 +271,9 @@ class _Loop:
     def step(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
         """Take one step on one batch; return the named terms."""
         assert self.optimizer is not None
-        terms = self.model.losses(batch)
-        weighted = [stage.loss_weights.get(name, 1.0) * term for name, term in terms.items()]
         self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(weighted).sum().backward()
+        terms, loss = compute_losses(self.model, stage, batch, precision=self.config.precision)
+        loss.backward()
         self.optimizer.step()
         self.model.after_step()
         return terms

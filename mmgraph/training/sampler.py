@@ -1,7 +1,7 @@
 """Training triples: every interaction (or user) of an epoch with negatives the user never touched."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -13,11 +13,29 @@ Order = Literal["interaction_uniform", "user_uniform"]
 Pool = Literal["train_items", "all_items"]
 
 
+class Sampler(Protocol):
+    """What training draws its batches from."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        ...
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield the batches of one epoch; the same generator state gives the same batches."""
+        ...
+
+    def tensors(self) -> list[Tensor]:
+        """Return what lasts from epoch to epoch, for counting memory."""
+        ...
+
+
 class PairwiseSampler:
     """Draw batches of (user, positive, negative), vectorised, on the device of the interactions.
 
     A negative is uniform over the pool minus the user's training items, by exact rejection: only the clashes of a draw
-    are drawn again. Only training interactions are known here, so nothing of validation or test can leak.
+    are drawn again. A table of bits rules out most pairs at once; those it cannot tell from a training pair are looked
+    up. Only training interactions are known here, so nothing of validation or test can leak.
 
     Args:
         user: Users of the training interactions.
@@ -57,6 +75,11 @@ class PairwiseSampler:
         self.num_items = num_items
         self.keys = torch.unique(user * num_items + item)
         self.user, self.item = self.keys // num_items, self.keys % num_items
+        # At least eight places for each pair, so that one in eight others has to be looked up.
+        places = 1 << (8 * self.keys.numel() - 1).bit_length()
+        self.last_place = places - 1
+        self.may_be_known = torch.zeros(places, dtype=torch.bool, device=user.device)
+        self.may_be_known[self.keys & self.last_place] = True
         self.pool = (
             self.item.unique() if pool == "train_items" else torch.arange(num_items).to(user)
         )
@@ -70,6 +93,16 @@ class PairwiseSampler:
         self.users = degree.nonzero().squeeze(1)
         self.degree = degree[self.users]
         self.start = self.degree.cumsum(0) - self.degree
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are."""
+        device: torch.device = self.keys.device
+        return device
+
+    def tensors(self) -> list[Tensor]:
+        """Return what lasts from epoch to epoch, for counting memory."""
+        return [value for value in vars(self).values() if isinstance(value, Tensor)]
 
     def __len__(self) -> int:
         """Return the number of triples in one epoch."""
@@ -97,6 +130,8 @@ class PairwiseSampler:
         open_rows = torch.arange(user.numel(), device=user.device)
         while open_rows.numel():
             key = user[open_rows] * self.num_items + negative[open_rows]
+            doubtful = self.may_be_known[key & self.last_place].nonzero().squeeze(1)
+            key, open_rows = key[doubtful], open_rows[doubtful]
             place = torch.searchsorted(self.keys, key).clamp(max=self.keys.numel() - 1)
             open_rows = open_rows[self.keys[place] == key]
             negative[open_rows] = self._draw(open_rows.numel(), generator)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mmgraph.cli.progress import EpochLine, PlainObserver, TerminalObserver, observing
 from mmgraph.config import Recipe
-from mmgraph.training import EpochReport
+from mmgraph.training import EpochReport, MemoryReport
 
 RECIPE = Recipe.build({"model": {"name": "bpr_mf"}, "training": {"max_epochs": 9, "patience": 4}})
 
@@ -71,6 +71,14 @@ def test_bars_stay_on_their_lines() -> None:
     with rendered.capture() as capture:
         rendered.print(observer.bars.get_renderable())
     assert "training [x]" in capture.get()
+
+
+def test_what_training_needs_is_one_line() -> None:
+    need = MemoryReport(parameters=2_000_000, evaluation=8_000_000)
+    for make in (PlainObserver, TerminalObserver):
+        stream = io.StringIO()
+        make(Console(file=stream, width=200)).memory(need)
+        assert stream.getvalue() == "memory 10.0 MB: evaluation 8.00 MB, parameters 2.00 MB\n"
 
 
 def test_progress_without_a_phase_is_ignored() -> None:

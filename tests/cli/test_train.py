@@ -22,6 +22,8 @@ KEYS = {
     "test",
     "timings",
     "num_parameters",
+    "memory",
+    "sparse_backend",
     "run",
 }
 
@@ -34,6 +36,10 @@ def test_json_is_the_summary_of_the_run(ask: Ask, tiny: Path, tmp_path: Path) ->
     assert set(answer.json) == KEYS
     assert (answer.json["model"], answer.json["seed"], answer.json["epochs"]) == ("bpr_mf", 7, 1)
     assert answer.json == experiment.load_run(out).summary
+    assert answer.json["memory"]["total"] > answer.json["memory"]["parameters"] > 0
+    (memory,) = [line for line in answer.err.splitlines() if line.startswith("memory ")]
+    assert memory.startswith("memory ")
+    assert "process " in memory or "parameters " in memory
     assert "training bpr_mf" in answer.err
     assert "epoch 1" in answer.err
 
@@ -58,6 +64,14 @@ def test_quiet_and_threads(ask: Ask, tiny: Path, tmp_path: Path) -> None:
     answer = ask(*words, "--quiet", "--threads", 1)
     assert (answer.code, answer.err) == (0, "")
     assert torch.get_num_threads() == 1
+
+
+def test_a_run_that_needs_more_than_allowed_is_refused(
+    tiny: Path, tmp_path: Path, refused: Callable[[list[object], tuple[str, ...]], None]
+) -> None:
+    words = ["train", "bpr_mf", "--dataset", tiny, "--out", tmp_path / "out", "--max-memory"]
+    refused([*words, "0.01MB"], ("must stay within --max-memory, 0.01 MB (it needs", "process "))
+    refused([*words, "lots"], ("--max-memory must be a size in MB, GB or TB", "'lots'"))
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(

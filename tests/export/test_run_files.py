@@ -14,6 +14,7 @@ from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 def run(tmp_path):
     data, model = checkerboard_dataset(), BPRMF(checkerboard_graph(), BPRMFConfig(embedding_dim=2))
     inputs = {"recipe": "seed = 3", "model_name": "bpr_mf", "seed": 3, "device": "cpu"}
+    inputs["memory"] = {"parameters": 192, "total": 1000}
     folder = RunFolder.create(
         tmp_path / "run", lambda new: write_inputs(new, data, model, **inputs)
     )
@@ -24,6 +25,7 @@ def test_inputs_name_everything_a_result_depends_on(run):
     folder, data, _ = run
     facts = folder.facts()
     assert (facts["complete"], facts["num_parameters"]) == (False, 48)
+    assert facts["memory"] == {"parameters": 192, "total": 1000}
     assert (facts["dataset_hash"], facts["split_hash"]) == (data.content_hash, data.split_hash)
     assert folder.read_json("vocabulary.json")["items"] == [str(i) for i in range(12)]
     assert len(pl.read_csv(folder / "split" / "train.csv")) == len(data.train)

@@ -19,7 +19,6 @@ from mmgraph.graph.build import (
     GraphConfig,
     build_graph,
     graph_metadata,
-    parse_size,
 )
 from mmgraph.graph.cointeraction import cointeraction_graph
 from mmgraph.graph.knn import knn_graph, knn_search
@@ -287,7 +286,6 @@ def test_config_refuses_what_it_does_not_know(values):
 )
 def test_sizes(text, size):
     assert GraphConfig(max_memory=text).max_memory_bytes == size
-    assert parse_size(text) == size
     assert GraphConfig().max_memory_bytes is None
 
 

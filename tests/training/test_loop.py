@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from mmgraph.errors import FitError
+from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import Embeddings, Recommender, Stage
 from mmgraph.testing import checkerboard_graph
 from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, fit
+from mmgraph.training.loop import choose_learning, compute_losses
 
 
 class Toy(Recommender):
@@ -197,3 +199,92 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after)
     result = go(again, store)
     assert result == expected
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in straight.state_dict().items())
+
+
+@pytest.mark.parametrize(("precision", "low"), [("float32", False), ("bfloat16", True)])
+def test_only_the_losses_are_computed_in_low_precision(precision, low):
+    seen = {}
+
+    class Watched(Toy):
+        def losses(self, batch):
+            seen["losses"] = torch.is_autocast_enabled("cpu")
+            product = self.user[batch.user] @ self.item.T
+            seen["product"] = product.dtype
+            return {"low": product.square().mean(), "size": self.item.square().mean()}
+
+        def on_epoch(self, epoch):
+            seen["on_epoch"] = torch.is_autocast_enabled("cpu")
+
+        def after_step(self):
+            seen["after_step"] = torch.is_autocast_enabled("cpu")
+            seen["gradients"] = {p.grad.dtype for p in (self.user, self.item)}
+
+    def validate(model):
+        seen["validate"] = torch.is_autocast_enabled("cpu")
+        return {"recall@20": 0.5}
+
+    run(Watched(), validate, precision=precision, max_epochs=1)
+    assert seen == {
+        "losses": low,
+        "product": torch.bfloat16 if low else torch.float32,
+        "on_epoch": False,
+        "after_step": False,
+        "gradients": {torch.float32},
+        "validate": False,
+    }
+
+
+def test_terms_in_low_precision_are_summed_in_float32():
+    """256 + 1 is 256 in bfloat16."""
+
+    class Low(Toy):
+        def losses(self, batch):
+            big = self.user.sum().to(torch.bfloat16) * 0 + 256
+            return {"big": big, "small": big / 256}
+
+    terms, loss = compute_losses(
+        Low(), Stage(), next(sampler().epoch(4, torch.Generator())), precision="bfloat16"
+    )
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    assert loss.item() == 257
+
+
+def test_the_weights_of_a_stage_and_float64_reach_the_loss():
+    batch = next(sampler().epoch(4, torch.Generator()))
+    stage = Stage(loss_weights={"size": 0.25})
+    terms, loss = compute_losses(Toy().double().eval(), stage, batch, precision="float32")
+    assert loss.dtype == torch.float64
+    torch.testing.assert_close(loss, terms["bpr"] + 0.25 * terms["size"])
+
+
+def test_what_learns_is_named_by_prefix():
+    model = Toy()
+    assert choose_learning(model, Stage(parameters=("it",))) == [model.item]
+    assert (model.user.requires_grad, model.item.requires_grad) == (False, True)
+    assert len(choose_learning(model, Stage())) == 2
+
+
+def test_old_gradients_are_gone_before_the_next_forward_pass():
+    """They would add to the peak of the forward pass."""
+    left = []
+
+    class Watched(Toy):
+        def losses(self, batch):
+            left.append(self.user.grad)
+            return super().losses(batch)
+
+    run(Watched(), max_epochs=1)
+    assert len(left) > 1
+    assert set(left) == {None}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_trains_in_low_precision(name):
+    model_class = get_model(name)
+    means = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        model = model_class(checkerboard_graph(), model_class.Config(embedding_dim=4))
+        means.append(run(model, precision=precision, max_epochs=2).history[-1]["losses"])
+    full, low = means
+    assert low == pytest.approx(full, rel=0.05)

@@ -80,3 +80,27 @@ def test_no_interactions_are_refused():
     empty = torch.empty(0, dtype=torch.long)
     with pytest.raises(FitError, match="at least one interaction"):
         PairwiseSampler(empty, empty, num_items=3)
+
+
+@pytest.mark.parametrize("num_items", [12, 10_000_019])
+def test_negatives_are_those_of_plain_rejection(num_items):
+    """Draw by draw: what is a training pair is drawn again, the rest stays. Far pairs share places in the table."""
+    generator = torch.Generator().manual_seed(5)
+    near = torch.randint(12, (2, 60), generator=generator)
+    user, item = near[0], near[1] * (num_items // 12)
+    sampler = PairwiseSampler(user, item, num_items=num_items)
+    known = set(zip(user.tolist(), item.tolist(), strict=True))
+    batches = sampler.epoch(1000, torch.Generator().manual_seed(6))
+    (batch,) = batches
+
+    generator.manual_seed(6)
+    order = torch.randperm(len(sampler), generator=generator)
+    users = sampler.user[order].tolist()
+    items, rows = [0] * len(users), list(range(len(users)))
+    while rows:
+        drawn = torch.randint(sampler.pool.numel(), (len(rows),), generator=generator)
+        for row, value in zip(rows, sampler.pool[drawn].tolist(), strict=True):
+            items[row] = value
+        rows = [row for row in rows if (users[row], items[row]) in known]
+    assert batch.user.tolist() == users
+    assert batch.negative.tolist() == items

@@ -1,0 +1,162 @@
+"""One run on disk: a recipe and what it was trained to, read back when it is asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch_geometric.data import HeteroData
+
+from mmgraph.config import Recipe, read_recipe
+from mmgraph.data import MultimodalDataset, load_dataset
+from mmgraph.errors import ConfigError
+from mmgraph.export import Recommendation, RunFolder, recommend
+from mmgraph.export import run_folder as names
+from mmgraph.graph import build_graph
+from mmgraph.models import get_model
+from mmgraph.models.base import Recommender, score_function
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model on disk. The data set, graph and model are loaded when they are asked for.
+
+    Attributes:
+        folder: Where everything is.
+        recipe: The resolved recipe.
+        data_folder: Where the data set is now, if it has moved since.
+        device: Where the model computes.
+    """
+
+    folder: RunFolder
+    recipe: Recipe
+    data_folder: str | Path | None = None
+    device: str = "cpu"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Validation and test metrics of the best epoch, as in ``metrics.json``."""
+        return self.folder.read_json(names.METRICS)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The figures of the run in one flat object, as ``mmgraph train --json`` prints them."""
+        facts, metrics = self.folder.facts(), self.metrics
+        return {
+            "model": facts["model"],
+            "dataset": facts["dataset"],
+            "seed": facts["seed"],
+            "epochs": metrics["epochs"],
+            "best_epoch": metrics["best_epoch"],
+            "valid": metrics["valid"],
+            "test": metrics["test"],
+            "timings": self.folder.read_json(names.TIMINGS),
+            "num_parameters": facts["num_parameters"],
+            "memory": facts.get("memory"),
+            "sparse_backend": self.folder.read_json(names.ENVIRONMENT).get("sparse_backend"),
+            "run": str(self.path),
+        }
+
+    @cached_property
+    def dataset(self) -> MultimodalDataset:
+        """The data set of the run, checked to be the one it was trained on."""
+        facts = self.folder.facts()
+        dataset = load_data(self.recipe, self.data_folder)
+        if dataset.content_hash != facts["dataset_hash"]:
+            found, expected = dataset.content_hash[:12], facts["dataset_hash"][:12]
+            raise ConfigError(
+                f"{self.path}: the data set {dataset.source!r} must be the one of the run (its content "
+                f"hash is {found}, the run's {expected}); give the folder it was trained on with --dataset"
+            )
+        return dataset
+
+    @cached_property
+    def model(self) -> Recommender:
+        """The trained model, in eval mode."""
+        graph = build_graph(self.dataset, self.recipe.graph)
+        model = build_model(self.recipe, graph).to(usable_device(self.device))
+        weights = self.folder.read_tensors(names.WEIGHTS)
+        expected = {k: v.shape for k, v in model.state_dict().items()}
+        if {k: v.shape for k, v in weights.items()} != expected:
+            raise ConfigError(
+                f"{self.folder / names.WEIGHTS}: must hold the weights of this run's {self.recipe.model.name} "
+                "(names or shapes differ); restore the file or train anew"
+            )
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
+        """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
+        has_vectors = (self.folder / names.EMBEDDINGS).is_file()
+        score = None if has_vectors else score_function(self.model)
+        return recommend(self.folder, users, k=k, score=score)
+
+
+def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str = "cpu") -> Run:
+    """Return a run by its folder; ``dataset`` says where its data set is now, if it has moved.
+
+    Raises:
+        ConfigError: it is no run folder, one of a newer format, or its recipe is damaged.
+    """
+    folder = RunFolder.open(run)
+    if not (folder / names.RECIPE).is_file():
+        raise ConfigError(
+            f"{folder / names.RECIPE}: the run lacks its recipe; restore it or train anew"
+        )
+    folder.verify(names.RECIPE)
+    return Run(
+        folder,
+        Recipe.build(read_recipe(folder / names.RECIPE), origin=str(folder / names.RECIPE)),
+        dataset,
+        device,
+    )
+
+
+def load_data(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDataset:
+    """Return the data set that a recipe names, or the one in ``folder`` read the same way.
+
+    Raises:
+        ConfigError: neither names one.
+        DataError: it is not usable.
+    """
+    data = recipe.data
+    source = folder if folder is not None else data.dataset
+    if source is None:
+        raise ConfigError(
+            "a data set is needed (got none); give --dataset NAME_OR_FOLDER or set data.dataset"
+        )
+    return load_dataset(source, split=data.split, modalities=data.modalities)
+
+
+def build_model(recipe: Recipe, graph: HeteroData) -> Recommender:
+    """Return the model of a recipe on a graph, on the CPU, with the initial weights that follow from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return get_model(recipe.model.name)(graph, recipe.model)
+
+
+def usable_device(name: str) -> torch.device:
+    """Return the device of a name.
+
+    Raises:
+        ConfigError: it cannot be used here; the message says why in one line.
+
+    Example:
+        >>> usable_device("cpu")
+        device(type='cpu')
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"--device must be usable here (got {name!r}: {reason}); try cpu"
+        ) from None
+    return device

@@ -1,0 +1,94 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from mmgraph.config import Recipe
+from mmgraph.data import load_dataset
+from mmgraph.errors import ConfigError
+from mmgraph.experiment import train
+from mmgraph.run import build_model, load_data, load_run, usable_device
+from mmgraph.testing import checkerboard_graph
+
+RECIPE = Recipe.build({"model": {"name": "lightgcn", "embedding_dim": 4}, "seed": 5})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one epoch; not to be changed."""
+    out = tmp_path_factory.mktemp("trained") / "run"
+    return train("bpr_mf", "movielens-small", overrides=["training.max_epochs=1"], out=out).path
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it, to be changed at will."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def test_a_run_is_read_back_as_it_was_trained(trained):
+    run = load_run(trained)
+    assert (run.recipe.model.name, run.path, run.device) == ("bpr_mf", trained, "cpu")
+    assert run.metrics["test"] == run.summary["test"]
+    assert run.summary["memory"]["parameters"] == 4 * run.summary["num_parameters"]
+    environment = json.loads((trained / "environment.json").read_text())
+    assert run.summary["sparse_backend"] == environment["sparse_backend"]
+    weights = run.folder.read_tensors("model.safetensors")
+    assert all(torch.equal(value, weights[key]) for key, value in run.model.state_dict().items())
+    assert not run.model.training
+    assert run.model is run.model
+
+
+def test_a_run_from_before_memory_was_measured_has_a_summary(run):
+    facts = json.loads((run / "run.json").read_text())
+    del facts["memory"]
+    (run / "run.json").write_text(json.dumps(facts))
+    assert load_run(run).summary["memory"] is None
+
+
+def test_a_run_without_recipe_is_refused(run):
+    (run / "recipe.toml").unlink()
+    with pytest.raises(ConfigError, match=r"recipe\.toml: the run lacks its recipe"):
+        load_run(run)
+
+
+def test_weights_of_another_model_are_refused(run):
+    (run / "recipe.toml").write_text(
+        (run / "recipe.toml").read_text().replace("bpr_mf", "lightgcn")
+    )
+    facts = json.loads((run / "run.json").read_text())
+    del facts["files"]["recipe.toml"]
+    (run / "run.json").write_text(json.dumps(facts))
+    text = (run / "recipe.toml").read_text()
+    assert "lightgcn" in text
+    (run / "recipe.toml").write_text(text.replace("embedding_dim = 64", "embedding_dim = 32"))
+    with pytest.raises(ConfigError, match="must hold the weights of this run's lightgcn"):
+        _ = load_run(run).model
+
+
+def test_a_recipe_without_data_set_needs_one():
+    with pytest.raises(ConfigError, match="a data set is needed"):
+        load_data(RECIPE)
+    given = load_data(RECIPE, "movielens-small")
+    assert given.content_hash == load_dataset("movielens-small").content_hash
+
+
+def test_initial_weights_follow_the_seed_and_leave_other_random_numbers_alone():
+    graph, before = checkerboard_graph(), torch.get_rng_state()
+    first = build_model(RECIPE, graph)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    second = build_model(RECIPE, graph)
+    other = build_model(RECIPE.model_copy(update={"seed": 6}), graph)
+    assert torch.equal(first.user_embedding, second.user_embedding)
+    assert not torch.equal(first.user_embedding, other.user_embedding)
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+def test_a_device_that_is_not_there_is_refused_in_one_line(name):
+    with pytest.raises(
+        ConfigError, match=rf"--device must be usable here \(got '{name}'"
+    ) as caught:
+        usable_device(name)
+    assert "\n" not in str(caught.value)
