@@ -61,11 +61,15 @@ docs: $(STAMP) ## the documentation, in docs/_build/html; a warning is an error
 sparse: $(STAMP) ## build and install torch-scatter and torch-sparse (optional, about 10 minutes)
 	$(BIN)/python -m mmgraph.sparse.extensions
 
-test-sparse: sparse ## the tests that need torch-scatter and torch-sparse
-	$(PYTEST) -m sparse $(PYTEST_ARGS)
+# Strict: without the two packages these tests would skip, or test nothing that `make test` does not.
+test-sparse: $(STAMP) ## kernels and models with torch-scatter and torch-sparse, which it builds and installs
+	$(BIN)/python -m mmgraph.sparse.extensions --strict
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/sparse tests/nn tests/testing $(PYTEST_ARGS)
+	MMGRAPH_SPARSE_BACKEND=torch_sparse $(PYTEST) -n $(JOBS) --dist loadfile tests/sparse tests/models $(PYTEST_ARGS)
 
-bench: $(STAMP) ## the benchmark of building graphs, 1 minute (BENCH_ARGS='graph --profile regular')
-	$(BIN)/python -m benchmarks $(or $(BENCH_ARGS),graph)
+bench: $(STAMP) ## the three benchmarks, 5 minutes (BENCH_ARGS='training --profile regular' for one)
+	@for program in $(if $(BENCH_ARGS),"$(BENCH_ARGS)",graph training evaluation); do \
+		echo "python -m benchmarks $$program"; $(BIN)/python -m benchmarks $$program || exit $$?; done
 
 wheel: $(STAMP) ## dist/mmgraph-VERSION-py3-none-any.whl
 	rm -rf dist

@@ -1,4 +1,4 @@
-"""Measurements of mmgraph: speed next to the plain way, memory, and quality over seeds.
+"""Measurements of mmgraph: speed and memory next to other ways, and quality over seeds.
 
-Not part of the installed package. ``python -m benchmarks`` runs the speed programs one after another.
+Not part of the installed package. ``python -m benchmarks`` lists the programs.
 """

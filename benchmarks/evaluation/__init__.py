@@ -1,1 +1,1 @@
-"""Seconds of ranking and metrics."""
+"""Seconds and memory of full ranking."""

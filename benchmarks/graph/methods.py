@@ -1,45 +1,7 @@
 """The table of methods: where each is, with which settings, and what it needs."""
 
-import importlib
-import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from benchmarks.graph.cells import What
-from mmgraph.errors import ConfigError, nearest
-
-INSTALL = "pip install mmgraph[bench]"
-OURS = "mmgraph"
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way with one setting.
-
-    Attributes:
-        place: ``module:function``.
-        exact: Whether it compares all pairs, so that its share of the GEMM peak means something.
-        needs: Module that must be importable.
-        install: How to get it.
-    """
-
-    place: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    exact: bool = False
-    needs: str | None = None
-    install: str = INSTALL
-
-    def load(self) -> Callable[..., Any]:
-        """Import and return the function."""
-        module, _, name = self.place.partition(":")
-        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return function
-
-    def is_missing(self) -> bool:
-        """Return whether the library it needs is not installed."""
-        return self.needs is not None and importlib.util.find_spec(self.needs) is None
-
+from benchmarks.cells import OURS, PLAIN
+from benchmarks.methods import Method
 
 _OURS = "benchmarks.graph.ours:search"
 _HNSW = "benchmarks.rivals.faiss_hnsw:search"
@@ -83,35 +45,18 @@ _COINTERACTION = {
     "dict": Method("benchmarks.rivals.dict_cointeraction:count", exact=True),
 }
 _BUILD = {
-    OURS: Method("benchmarks.graph.build:OurBuild"),
-    "plain": Method("benchmarks.graph.build:PlainBuild"),
+    OURS: Method("benchmarks.graph.builds:OurBuild"),
+    PLAIN: Method("benchmarks.graph.builds:PlainBuild"),
 }
 
-METHODS: dict[What, dict[str, Method]] = {
+METHODS: dict[str, dict[str, Method]] = {
     "knn": _KNN,
     "cointeraction": _COINTERACTION,
     "build": _BUILD,
 }
-BASELINES: dict[What, tuple[str, ...]] = {
+BASELINES: dict[str, tuple[str, ...]] = {
     "knn": ("faiss-flat", "torch-dense"),
     "cointeraction": ("scipy",),
-    "build": ("plain",),
+    "build": (PLAIN,),
 }
 """Whose seconds are divided by those of the others of a cell."""
-
-
-def find_method(what: What, name: str) -> Method:
-    """Return a method by name.
-
-    Raises:
-        ConfigError: There is none of that name.
-    """
-    known = METHODS[what]
-    if name not in known:
-        raise ConfigError(f"method {name!r} of {what} does not exist{nearest(name, known)}")
-    return known[name]
-
-
-def method_names() -> list[str]:
-    """Return all names, each once."""
-    return list(dict.fromkeys(name for methods in METHODS.values() for name in methods))

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.graph.cells import GraphCell, What
+from benchmarks.choice import Choice
+from benchmarks.graph.cells import GraphCell
 
 SHAPES = ((7050, 4096), (23033, 384), (23033, 4096), (100_000, 384))
 """Items and columns of data sets that papers build such graphs from, and a catalogue."""
@@ -12,31 +14,6 @@ SHAPES = ((7050, 4096), (23033, 384), (23033, 4096), (100_000, 384))
 _DUEL = ("mmgraph", "faiss-flat", "torch-dense")
 _COUNTS = ("mmgraph", "scipy", "sparse-dot-topn", "dict")
 _HOUR = 3600.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the user asked for.
-
-    Attributes:
-        datasets: Name to folder or bundled name, of the cells that are about a data set.
-        shapes: Sizes that take the place of those of the profile.
-    """
-
-    datasets: dict[str, str]
-    only: Sequence[What] = ()
-    rows: Sequence[int] = ()
-    dim: Sequence[int] = ()
-    data: Sequence[str] = ()
-    methods: Sequence[str] = ()
-    sections: Sequence[str] = ()
-    shapes: Sequence[tuple[int, int]] = ()
-    k: int | None = None
-    repeats: int | None = None
-    threads: int = 2
-    device: str = "cpu"
-    seed: int = 0
-    time_limit: float | None = None
 
 
 def fast(datasets: Sequence[str]) -> Iterator[GraphCell]:
@@ -140,49 +117,41 @@ def _scaling(sizes: Sequence[int], methods: Sequence[str]) -> Iterator[GraphCell
             )
 
 
-def choose_cells(profile: str, choice: Choice) -> list[GraphCell]:
-    """Return the cells of a profile that the choice leaves, each once, in order."""
-    cells: dict[GraphCell, None] = {}
-    for cell in PROFILES[profile](list(choice.datasets)):
-        for sized in _with_shapes(cell, choice):
-            kept = _restricted(sized, choice)
-            if kept is not None:
-                cells[kept] = None
-    return list(cells)
+@dataclass(frozen=True)
+class GraphChoice(Choice):
+    """What the user asked for.
 
+    Attributes:
+        rows: Items of the neighbour searches that are left.
+        dim: Their columns.
+        data: Their kinds of features.
+        shapes: Sizes that take the place of those of the profile.
+        k: Neighbours of each item, in place of that of the profile.
+    """
 
-def _with_shapes(cell: GraphCell, choice: Choice) -> Iterator[GraphCell]:
-    if cell.what != "knn" or not choice.shapes:
-        yield cell
-        return
-    for rows, dim in choice.shapes:
-        yield dataclasses.replace(cell, rows=rows, dim=dim)
+    rows: Sequence[int] = ()
+    dim: Sequence[int] = ()
+    data: Sequence[str] = ()
+    shapes: Sequence[tuple[int, int]] = ()
+    k: int | None = None
 
+    def variants(self, cell: Any) -> Iterator[Any]:
+        """Yield the cell in the shapes asked for, with the k asked for."""
+        if cell.what != "knn":
+            yield cell
+            return
+        k = self.k if self.k is not None else cell.k
+        for rows, dim in self.shapes or [(cell.rows, cell.dim)]:
+            yield dataclasses.replace(cell, rows=rows, dim=dim, k=k)
 
-def _restricted(cell: GraphCell, choice: Choice) -> GraphCell | None:
-    """Return the cell as the options want it, or None if they leave it out."""
-    methods = cell.methods
-    if "torch-dense" in methods and not cell.alone and choice.device != "cpu":
-        methods = (*methods, "torch-blocks")  # the peer on a device, where it has no N x N matrix
-    methods = tuple(m for m in methods if not choice.methods or m in choice.methods)
-    sized = cell.what == "knn"
-    refused = (
-        not methods,
-        choice.only and cell.what not in choice.only,
-        choice.sections and cell.section not in choice.sections,
-        sized and choice.rows and cell.rows not in choice.rows,
-        sized and choice.dim and cell.dim not in choice.dim,
-        sized and choice.data and cell.data not in choice.data,
-    )
-    if any(refused):
-        return None
-    return dataclasses.replace(
-        cell,
-        methods=methods,
-        k=choice.k if choice.k is not None and sized else cell.k,
-        repeats=choice.repeats or cell.repeats,
-        threads=choice.threads,
-        device=choice.device,
-        seed=choice.seed,
-        time_limit=choice.time_limit or cell.time_limit,
-    )
+    def allows(self, cell: Any) -> bool:
+        """Return whether the size and the features are among those asked for."""
+        wanted = ((self.rows, cell.rows), (self.dim, cell.dim), (self.data, cell.data))
+        return cell.what != "knn" or all(not few or value in few for few, value in wanted)
+
+    def methods_of(self, cell: Any) -> tuple[str, ...]:
+        """Add the peer on a device, where it has no N x N matrix."""
+        methods: tuple[str, ...] = cell.methods
+        if "torch-dense" in methods and not cell.alone and self.device != "cpu":
+            methods = (*methods, "torch-blocks")
+        return methods

@@ -4,17 +4,20 @@ import hashlib
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from benchmarks.bound import PRECISIONS, gemm_gflops
+from benchmarks.cells import OURS, PLAIN
 from benchmarks.graph.cells import GraphCell
 from benchmarks.graph.features import clustered_features, make_features, write_features
-from benchmarks.graph.methods import OURS, Method
 from benchmarks.graph.oracle import KnnOracle, count_recall
+from benchmarks.methods import Method
+from benchmarks.rivals.answer import PREPARE
 from benchmarks.rivals.dense_torch import dense_bytes
+from benchmarks.tasks import Outcome, Task, free_bytes
 from mmgraph.data import bundled_datasets, load_dataset
 
 _FULL_WARM_UP = 2e11
@@ -22,36 +25,24 @@ _FULL_WARM_UP = 2e11
 _WARM_UP_ROWS = 5000
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one call answered: seconds of its phases, what it decided, the answer itself."""
+class GraphTask(Task):
+    """What the three pieces of work have in common."""
 
-    phases: dict[str, float]
-    settings: dict[str, Any] = field(default_factory=dict)
-    value: Any = None
+    def __init__(self, cell: GraphCell) -> None:
+        super().__init__(cell)
+        self.cell = cell
+        self.gemm: dict[str, float] = {}
 
-
-class Task(Protocol):
-    """A piece of work with its input in place."""
-
-    def refusal(self, name: str) -> str:
-        """Return why a method cannot do it here, or an empty string."""
-
-    def warm_up(self, method: Method) -> None:
-        """Let a method load and compile what it needs."""
-
-    def run(self, method: Method) -> Outcome:
-        """Let a method do the work once."""
-
-    def judge(self, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, Any]]:
-        """Return for each method how right its last answer is."""
+    def machine_facts(self) -> dict[str, Any]:
+        """Return the products per second, where they were measured."""
+        return {"gemm_gflops": self.gemm}
 
 
-class KnnTask:
+class KnnTask(GraphTask):
     """Neighbour lists of made features."""
 
     def __init__(self, cell: GraphCell, folder: Path) -> None:
-        self.cell = cell
+        super().__init__(cell)
         if cell.storage == "disk":
             path = folder / "features.npy"
             self.x: Any = write_features(
@@ -66,21 +57,42 @@ class KnnTask:
         if name != "torch-dense":
             return ""
         needed = dense_bytes(self.cell.rows, self.cell.dim)
-        free = _free_bytes(self.cell.device)
+        free = free_bytes(self.cell.device)
         if needed <= free:
             return ""
         return f"N x N needs {needed / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free"
 
-    def warm_up(self, method: Method) -> None:
+    def warm_up(self, method: Method, name: str) -> None:
         """Do the whole work, or a part of it where the whole takes long."""
         work = 2.0 * self.cell.rows**2 * self.cell.dim
         whole = work <= _FULL_WARM_UP and self.cell.storage == "memory"
         self._search(method, self.x if whole else self.x[: max(_WARM_UP_ROWS, self.cell.k + 2)])
 
-    def run(self, method: Method) -> Outcome:
+    def run(self, method: Method, name: str) -> Outcome:
         """Search."""
         found = self._search(method, self.x)
         return Outcome(dict(found.seconds), dict(found.settings), found.index)
+
+    def spared(self, outcome: Outcome) -> float:
+        """Spare a baseline bringing rows to length one."""
+        return outcome.phases.get(PREPARE, 0.0)
+
+    def observe_machine(self) -> None:
+        """Keep the best products per second seen between the rounds."""
+        if not self.cell.alone:
+            for precision in PRECISIONS:
+                reached = gemm_gflops(precision, self.cell.device)
+                self.gemm[precision] = max(self.gemm.get(precision, 0.0), reached)
+
+    def facts(self, method: Method, median_s: float, phases: Mapping[str, float]) -> dict[str, Any]:
+        """Return the operations per second that comparing all pairs would need, and their share."""
+        if not self.gemm or not method.exact:
+            return {}
+        reached = 2 * self.cell.rows**2 * self.cell.dim / median_s / 1e9
+        return {
+            "equivalent_gflops": reached,
+            "share_of_peak": reached / self.gemm["float32"],
+        }
 
     def _search(self, method: Method, x: Any) -> Any:
         cell = self.cell
@@ -100,23 +112,15 @@ class KnnTask:
         }
 
 
-class CointeractionTask:
+class CointeractionTask(GraphTask):
     """Co-interaction counts of the training pairs of a data set."""
 
     def __init__(self, cell: GraphCell, place: str) -> None:
-        self.cell = cell
+        super().__init__(cell)
         self.dataset = load_dataset(place, modalities=[])
         self.user, self.item = self.dataset.train.user, self.dataset.train.item
 
-    def refusal(self, name: str) -> str:
-        """Refuse nothing."""
-        return ""
-
-    def warm_up(self, method: Method) -> None:
-        """Do the whole work."""
-        self.run(method)
-
-    def run(self, method: Method) -> Outcome:
+    def run(self, method: Method, name: str) -> Outcome:
         """Count."""
         counts = method.load()(
             self.user,
@@ -143,24 +147,16 @@ class CointeractionTask:
         return judged
 
 
-class BuildTask:
+class BuildTask(GraphTask):
     """All graphs of a data set, from its raw files, with one made modality more."""
 
     def __init__(self, cell: GraphCell, place: str, folder: Path) -> None:
-        self.cell = cell
+        super().__init__(cell)
         self.place = place
         if cell.dim:
             self.place = str(_widened(place, cell, folder / "dataset"))
 
-    def refusal(self, name: str) -> str:
-        """Refuse nothing."""
-        return ""
-
-    def warm_up(self, method: Method) -> None:
-        """Do the whole work."""
-        self.run(method)
-
-    def run(self, method: Method) -> Outcome:
+    def run(self, method: Method, name: str) -> Outcome:
         """Read the files and build; the reading is the same for both ways and a phase of its own."""
         begin = time.perf_counter()
         dataset = load_dataset(self.place)
@@ -170,11 +166,11 @@ class BuildTask:
 
     def judge(self, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, Any]]:
         """Return, where both ways ran, the smallest share of edges they have in common."""
-        if set(outcomes) != {OURS, "plain"}:
+        if set(outcomes) != {OURS, PLAIN}:
             return {name: {} for name in outcomes}
-        from benchmarks.graph.build import shared_edges  # with PyG, which no rival search needs
+        from benchmarks.graph.builds import shared_edges  # with PyG, which no rival search needs
 
-        shares = shared_edges(outcomes[OURS].value, outcomes["plain"].value)
+        shares = shared_edges(outcomes[OURS].value, outcomes[PLAIN].value)
         return {name: {"shared": min(shares.values())} for name in outcomes}
 
 
@@ -196,16 +192,6 @@ def _widened(place: str, cell: GraphCell, folder: Path) -> Path:
 
 def _digest(lists: np.ndarray[Any, Any]) -> str:
     return hashlib.blake2b(np.ascontiguousarray(lists).tobytes(), digest_size=8).hexdigest()
-
-
-def _free_bytes(device: str) -> int:
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    free = [line for line in lines if line.startswith("MemAvailable")]
-    return int(free[0].split()[1]) * 1024 if free else 0
 
 
 def make_task(cell: GraphCell, place: str, folder: Path) -> Task:

@@ -1,12 +1,13 @@
 """LightGCN trained the plain way: COO products, negatives one by one, Adam with its defaults."""
 
 import random
-import time
 from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from benchmarks.laps import Laps
 
 Triples = tuple[Tensor, Tensor, Tensor]
 
@@ -20,7 +21,7 @@ class CooLightGCN:
     Args:
         user: User of each training pair.
         item: Item of each training pair.
-        user_embedding: Initial vectors, (num_users, dim); copied.
+        user_embedding: Initial vectors, (num_users, dim); copied. Their device is that of the work.
         item_embedding: Initial vectors, (num_items, dim); copied.
         num_layers: Depth.
         reg_weight: Weight of the penalty.
@@ -53,22 +54,13 @@ class CooLightGCN:
         self.pool = sorted({i for _, i in self.pairs})
 
     def _adjacency(self) -> Tensor:
-        user, item = torch.tensor(self.pairs).T
-        item = item + self.num_users
-        edges = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
-        size = self.num_users + self.num_items
-        degree = torch.bincount(edges[0], minlength=size).double()
-        weight = (degree[edges[0]] * degree[edges[1]]) ** -0.5
-        return torch.sparse_coo_tensor(
-            edges, weight.float(), (size, size), check_invariants=False
-        ).coalesce()
+        user, item = torch.tensor(self.pairs, device=self.user_embedding.device).T
+        return sym_adjacency(user, item, self.num_users, self.num_items)
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """Return final user and item vectors: the mean of all layers."""
-        layers = [torch.cat([self.user_embedding, self.item_embedding])]
-        for _ in range(self.num_layers):
-            layers.append(torch.sparse.mm(self.adjacency, layers[-1]))
-        mean = torch.stack(layers).mean(dim=0)
+        ego = torch.cat([self.user_embedding, self.item_embedding])
+        mean = mean_of_layers(self.adjacency, ego, self.num_layers)
         return mean[: self.num_users], mean[self.num_users :]
 
     def loss(self, triples: Triples) -> tuple[Tensor, Tensor]:
@@ -97,29 +89,58 @@ class CooLightGCN:
             users.append(user)
             positives.append(positive)
             negatives.append(negative)
-        columns = [torch.tensor(column) for column in (users, positives, negatives)]
+        device = self.user_embedding.device
+        columns = [torch.tensor(column, device=device) for column in (users, positives, negatives)]
         parts = [column.split(self.batch_size) for column in columns]
         return list(zip(*parts, strict=True))
 
-    def train(self, batches: Iterable[Triples]) -> list[tuple[float, float]]:
+    def train(
+        self, batches: Iterable[Triples], laps: Laps | None = None
+    ) -> list[tuple[float, float]]:
         """Take one step on each batch with a fresh Adam; return both terms of every step."""
+        laps = laps or Laps(str(self.user_embedding.device))
         optimizer = torch.optim.Adam(
             [self.user_embedding, self.item_embedding], lr=self.learning_rate
         )
         terms = []
         for triples in batches:
+            laps.lap("rest")
             bpr, penalty = self.loss(triples)
+            laps.lap("forward")
             loss = bpr + self.reg_weight * penalty
             optimizer.zero_grad()
             loss.backward()
+            laps.lap("backward")
             optimizer.step()
+            laps.lap("optimiser")
             terms.append((bpr.item(), penalty.item()))
+        laps.lap("rest")
         return terms
 
-    def epoch(self, generator: random.Random) -> dict[str, float]:
-        """Train one epoch; return the seconds of ``sampling`` and ``steps``."""
-        begin = time.perf_counter()
+    def epoch(self, generator: random.Random) -> tuple[dict[str, float], float]:
+        """Train one epoch; return the seconds of its phases and the mean of the criterion."""
+        laps = Laps(str(self.user_embedding.device))
         batches = self.sample(generator)
-        middle = time.perf_counter()
-        self.train(batches)
-        return {"sampling": middle - begin, "steps": time.perf_counter() - middle}
+        laps.lap("sampler")
+        terms = self.train(batches, laps)
+        return laps.seconds, sum(bpr for bpr, _ in terms) / len(terms)
+
+
+def sym_adjacency(user: Tensor, item: Tensor, num_users: int, num_items: int) -> Tensor:
+    """Return the joint matrix of pairs, users first, with weights ``1 / sqrt(d_u d_i)``, as COO."""
+    item = item + num_users
+    edges = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
+    size = num_users + num_items
+    degree = torch.bincount(edges[0], minlength=size).double()
+    weight = (degree[edges[0]] * degree[edges[1]]) ** -0.5
+    return torch.sparse_coo_tensor(
+        edges, weight.float(), (size, size), check_invariants=False
+    ).coalesce()
+
+
+def mean_of_layers(adjacency: Tensor, ego: Tensor, num_layers: int) -> Tensor:
+    """Return the mean of a table and its repeated products with a matrix."""
+    layers = [ego]
+    for _ in range(num_layers):
+        layers.append(torch.sparse.mm(adjacency, layers[-1]))
+    return torch.stack(layers).mean(dim=0)

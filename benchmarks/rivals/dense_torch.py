@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.bound import synchronize
 from benchmarks.rivals.answer import PREPARE, Neighbours, phase
 
 Edges = tuple[Tensor, Tensor]
@@ -27,7 +28,7 @@ def search(
     with phase(seconds, PREPARE):
         rows = torch.from_numpy(np.asarray(x, dtype=np.float32)).to(device)
         unit = torch.nn.functional.normalize(rows, dim=1)
-        _wait(device)
+        synchronize(device)
     with phase(seconds, "search"):
         parts = []
         step = int(options.get("block", len(unit)))
@@ -56,8 +57,3 @@ def dense_knn(x: Tensor, present: Tensor, k: int) -> Edges:
     source, target = rows[neighbour.flatten()], rows.repeat_interleave(k)
     order = torch.argsort(target * len(x) + source)
     return torch.stack([source, target])[:, order], weight.flatten()[order]
-
-
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)

@@ -1,1 +1,1 @@
-"""Seconds of training."""
+"""Seconds and memory of training."""

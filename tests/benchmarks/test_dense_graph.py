@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.graph.build import OurBuild, PlainBuild, shared_edges
+from benchmarks.graph.builds import OurBuild, PlainBuild, shared_edges
 from mmgraph.data import Interactions, ModalityFeatures, MultimodalDataset, Vocabulary
 from mmgraph.testing import checkerboard_dataset
 

@@ -6,36 +6,37 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import report
-from benchmarks.graph import methods, spawn
-from benchmarks.graph.cell import CellRun
-from benchmarks.graph.cells import (
-    FAILED,
-    MISSING,
-    OK,
-    SKIPPED,
-    TIMEOUT,
-    GraphCell,
-    from_json,
-    identity,
-    to_json,
-)
-from benchmarks.graph.figures import fitted_exponent, frontier, growth, ratios_to
-from benchmarks.graph.lines import finished, read_lines
-from benchmarks.graph.methods import Method
-from benchmarks.graph.pictures import spread_labels
-from benchmarks.graph.profiles import PROFILES, Choice, choose_cells
-from benchmarks.graph.run import main
-from benchmarks.graph.table import row
+from benchmarks import report, spawn
+from benchmarks.cells import FAILED, MISSING, OK, SKIPPED, TIMEOUT, Cell, identity
+from benchmarks.drawing import spread_labels
+from benchmarks.figures import fitted_exponent, growth, section
+from benchmarks.graph import methods
+from benchmarks.graph.benchmark import BENCHMARK
+from benchmarks.graph.cells import GraphCell
+from benchmarks.graph.figures import LEAST_ROWS, frontier, ratios_to
+from benchmarks.graph.profiles import PROFILES, GraphChoice
 from benchmarks.graph.tasks import BuildTask, KnnTask
+from benchmarks.lines import finished, read_lines
+from benchmarks.methods import Method
+from benchmarks.process import CellRun
+from benchmarks.program import choose_cells, run
+from benchmarks.table import row
 from mmgraph.errors import ConfigError
 
 TINY = GraphCell("duel", "knn", ("faiss-flat", "torch-dense"), "clustered", 200, 8, k=3, threads=1)
 QUICK = ["--only", "knn", "--shape", "200x8", "--methods", "faiss-flat", "torch-dense"]
 
 
+def main(arguments: list[str]) -> list[dict]:
+    return run(BENCHMARK, arguments)
+
+
+def chosen(profile: str, choice: GraphChoice) -> list[Cell]:
+    return choose_cells(BENCHMARK, profile, choice)
+
+
 def measured(cell: GraphCell, folder: Path) -> dict[str, dict]:
-    lines = CellRun(cell, KnnTask(cell, folder), lambda event: None)()
+    lines = CellRun(BENCHMARK, cell, KnnTask(cell, folder), lambda event: None)()
     assert [line["method"] for line in lines] == list(cell.methods)
     return {line["method"]: json.loads(json.dumps(line, allow_nan=False)) for line in lines}
 
@@ -49,7 +50,7 @@ def broken(*arguments: object, **options: object) -> None:
 
 
 def test_methods_of_a_duel_are_divided_by_each_other(tmp_path: Path) -> None:
-    cell = GraphCell(**{**to_json(TINY), "methods": TINY.methods, "repeats": 3})
+    cell = GraphCell(**{**TINY.to_json(), "methods": TINY.methods, "repeats": 3})
     lines = measured(cell, tmp_path)
     dense = lines["torch-dense"]
     assert len(dense["seconds"]) == 3
@@ -68,7 +69,7 @@ def test_methods_of_a_duel_are_divided_by_each_other(tmp_path: Path) -> None:
 def test_a_baseline_does_not_pay_for_unit_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = CellRun(TINY, KnnTask(TINY, tmp_path), lambda event: None)
+    run = CellRun(BENCHMARK, TINY, KnnTask(TINY, tmp_path), lambda event: None)
     run()
     flat = run.taken["faiss-flat"]
     assert flat.compared[0] == pytest.approx(flat.seconds[0] - flat.phases["prepare"][0])
@@ -104,8 +105,8 @@ def test_one_failing_method_does_not_stop_the_others(
     assert lines["pyg"]["status"] == MISSING
     assert lines["pyg"]["reason"] == "not installed: pip install mmgraph[bench]"
     assert lines["faiss-flat"]["status"] == OK
-    assert row(lines["pyg"])[-1] == "not installed: pip install mmgraph[bench]"
-    assert row(lines["faiss-ivf"])[-1] == "failed: ValueError: two lines"
+    assert row(lines["pyg"], BENCHMARK.columns)[-1] == "not installed: pip install mmgraph[bench]"
+    assert row(lines["faiss-ivf"], BENCHMARK.columns)[-1] == "failed: ValueError: two lines"
 
 
 LOAD = Method.load
@@ -114,7 +115,7 @@ LOAD = Method.load
 def test_a_matrix_that_does_not_fit_is_skipped_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.graph.tasks._free_bytes", lambda device: 1000)
+    monkeypatch.setattr("benchmarks.graph.tasks.free_bytes", lambda device: 1000)
     lines = measured(TINY, tmp_path)
     assert lines["torch-dense"]["status"] == SKIPPED
     assert "are free" in lines["torch-dense"]["reason"]
@@ -124,24 +125,24 @@ def test_a_matrix_that_does_not_fit_is_skipped_with_the_reason(
 
 def test_a_cell_is_measured_in_a_process_of_its_own() -> None:
     heard: list[dict] = []
-    lines = spawn.measure_cell(TINY, heard=heard.append)
+    lines = spawn.measure_cell("graph", TINY, heard=heard.append)
     assert [line["status"] for line in lines] == [OK, OK]
-    assert lines[0]["cell"] == to_json(TINY)
+    assert lines[0]["cell"] == TINY.to_json()
     assert lines[0]["environment"]["packages"]["torch"]
     assert "usearch" in lines[0]["environment"]["rival_packages"]
     assert [event["method"] for event in heard][:3] == ["data", *TINY.methods]
 
 
 def test_time_that_runs_out_is_reported() -> None:
-    cell = GraphCell(**{**to_json(TINY), "methods": TINY.methods, "time_limit": 0.05})
-    lines = spawn.measure_cell(cell)
+    cell = GraphCell(**{**TINY.to_json(), "methods": TINY.methods, "time_limit": 0.05})
+    lines = spawn.measure_cell("graph", cell)
     assert [line["status"] for line in lines] == [TIMEOUT, TIMEOUT]
     assert lines[0]["reason"] == "not done after 0 s; it ended during start"
 
 
 def test_a_process_that_dies_is_reported() -> None:
     cell = GraphCell("duel", "cointeraction", ("scipy",), "nowhere", threads=1)
-    (line,) = spawn.measure_cell(cell, "no-such-folder")
+    (line,) = spawn.measure_cell("graph", cell, "no-such-folder")
     assert line["status"] == FAILED
     assert "no-such-folder: no such folder" in line["reason"]
 
@@ -149,7 +150,7 @@ def test_a_process_that_dies_is_reported() -> None:
 def test_a_build_gets_one_modality_more(tmp_path: Path) -> None:
     cell = GraphCell("duel", "build", ("mmgraph", "plain"), "movielens-small", dim=12, threads=1)
     task = BuildTask(cell, "movielens-small", tmp_path)
-    outcomes = {name: task.run(methods.find_method("build", name)) for name in cell.methods}
+    outcomes = {name: task.run(BENCHMARK.find_method("build", name), name) for name in cell.methods}
     assert set(outcomes["mmgraph"].phases) >= {"read", "knn_made", "knn_text", "co_user"}
     assert outcomes["mmgraph"].value["item"].x_made.shape[1] == 12
     judged = task.judge(outcomes)
@@ -157,16 +158,16 @@ def test_a_build_gets_one_modality_more(tmp_path: Path) -> None:
 
 
 def test_cells_survive_json_and_the_time_limit_is_not_their_identity() -> None:
-    again = from_json(json.loads(json.dumps(to_json(TINY))))
+    again = GraphCell.from_json(json.loads(json.dumps(TINY.to_json())))
     assert again == TINY
-    longer = {**to_json(TINY), "time_limit": 5.0}
-    assert identity(longer) == identity(to_json(TINY))
-    assert identity({**to_json(TINY), "k": 4}) != identity(to_json(TINY))
+    longer = {**TINY.to_json(), "time_limit": 5.0}
+    assert identity(longer) == identity(TINY.to_json())
+    assert identity({**TINY.to_json(), "k": 4}) != identity(TINY.to_json())
 
 
 @pytest.mark.parametrize("profile", list(PROFILES))
 def test_profiles_name_methods_that_exist(profile: str) -> None:
-    cells = choose_cells(profile, Choice({"movielens-small": "movielens-small"}))
+    cells = chosen(profile, GraphChoice({"movielens-small": "movielens-small"}))
     assert len(cells) == len(set(cells)) > 5
     for cell in cells:
         assert set(cell.methods) <= set(methods.METHODS[cell.what])
@@ -174,16 +175,16 @@ def test_profiles_name_methods_that_exist(profile: str) -> None:
 
 
 def test_options_restrict_a_profile() -> None:
-    choice = Choice({}, only=["knn"], rows=[7050], data=["clustered"], methods=["mmgraph"])
-    cells = choose_cells("regular", choice)
+    choice = GraphChoice({}, only=["knn"], rows=[7050], data=["clustered"], methods=["mmgraph"])
+    cells = chosen("regular", choice)
     assert {(cell.rows, cell.dim, cell.methods) for cell in cells} == {(7050, 4096, ("mmgraph",))}
-    assert choose_cells("regular", Choice({}, only=["knn"], rows=[7])) == []
-    sized = choose_cells("fast", Choice({}, only=["knn"], shapes=[(50, 4)], repeats=9, threads=1))
+    assert chosen("regular", GraphChoice({}, only=["knn"], rows=[7])) == []
+    sized = chosen("fast", GraphChoice({}, only=["knn"], shapes=[(50, 4)], repeats=9, threads=1))
     assert {(cell.rows, cell.dim, cell.repeats, cell.threads) for cell in sized} == {(50, 4, 9, 1)}
 
 
 def test_a_device_brings_its_peer() -> None:
-    cells = choose_cells("fast", Choice({}, only=["knn"], device="cuda", sections=["duel"]))
+    cells = chosen("fast", GraphChoice({}, only=["knn"], device="cuda", sections=["duel"]))
     assert all("torch-blocks" in cell.methods for cell in cells)
 
 
@@ -211,10 +212,10 @@ def test_the_program_measures_resumes_and_draws(
 
 
 def test_what_failed_is_measured_again(tmp_path: Path) -> None:
-    line = {"benchmark": "graph", "cell": to_json(TINY), "method": "a", "status": FAILED}
+    line = {"benchmark": "graph", "cell": TINY.to_json(), "method": "a", "status": FAILED}
     good = {**line, "method": "b", "status": OK}
     assert finished([line, good]) == set()
-    assert finished([line, good, {**line, "status": OK}]) == {identity(to_json(TINY))}
+    assert finished([line, good, {**line, "status": OK}]) == {identity(TINY.to_json())}
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps(x) + "\n" for x in (line, good, {**line, "status": OK})))
     assert [(x["method"], x["status"]) for x in read_lines(path)] == [("b", OK), ("a", OK)]
@@ -227,8 +228,8 @@ def test_what_failed_is_measured_again(tmp_path: Path) -> None:
         (["graph", "--methods", "fais-flat"], "did you mean 'faiss-flat'?"),
         (["graph", "--shape", "20"], "must be ROWSxDIM"),
         (["graph", "--profile", "huge"], "invalid choice: 'huge'"),
-        (["grap"], "name a command: graph, speed (got 'grap')"),
-        ([], "name a command: graph, speed"),
+        (["grap"], "name a command: graph, training, evaluation (got 'grap')"),
+        ([], "name a command: graph, training, evaluation"),
     ],
 )
 def test_wrong_usage_ends_in_one_line(
@@ -290,7 +291,7 @@ def made_lines() -> list[dict]:
 def made_line(cell: GraphCell, method: str, **facts: object) -> dict:
     return {
         "benchmark": "graph",
-        "cell": to_json(cell),
+        "cell": cell.to_json(),
         "method": method,
         "status": OK,
         "reason": "",
@@ -317,10 +318,11 @@ def made_line(cell: GraphCell, method: str, **facts: object) -> dict:
 
 def test_figures_are_taken_from_the_right_cells() -> None:
     lines = made_lines()
-    series = growth(lines, "median_s")
+    scaling = section(lines, "scaling", what="knn")
+    series = growth(scaling, "median_s", "rows")
     assert list(series) == ["mmgraph", "faiss-flat"]
-    assert fitted_exponent(series["mmgraph"]) == pytest.approx(1.5)
-    assert fitted_exponent(series["mmgraph"][:2]) is None
+    assert fitted_exponent(series["mmgraph"], LEAST_ROWS) == pytest.approx(1.5)
+    assert fitted_exponent(series["mmgraph"][:2], LEAST_ROWS) is None
     assert [line["method"] for line in frontier(lines)] == ["usearch", "faiss-hnsw", "mmgraph-ivf"]
     assert ratios_to(lines, "faiss-flat") == [("isotropic", "7,050 × 4,096", 2.5)]
 
@@ -337,7 +339,7 @@ def test_the_page_has_every_section_and_picture(tmp_path: Path) -> None:
         assert f"({picture})" in text
         assert (tmp_path / picture).read_bytes()[:4] == b"\x89PNG"
     assert "| isotropic | 7,050 × 4,096 |  | 1 |  |  | **2.50** |  |  |  |" in text
-    assert "torch-dense at 100,000: skipped, N x N needs 40 GB." in text
+    assert "torch-dense, 100,000 items: skipped, N x N needs 40 GB." in text
     assert "| mmgraph | 0.000316 | 0.01 | 0.316 | 1.50 |" in text
     assert "usearch 1; commit abc; 2026-01-02." in text
 

@@ -8,8 +8,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from benchmarks.graph.features import make_features
-from benchmarks.graph.methods import METHODS, Method
+from benchmarks.graph.methods import METHODS
 from benchmarks.graph.oracle import KnnOracle, count_recall
+from benchmarks.methods import Method
 from benchmarks.rivals.answer import drop_self, unit_rows
 from benchmarks.rivals.dense_torch import dense_bytes
 

@@ -1,0 +1,109 @@
+"""FREEDOM trained the plain way: trainable feature tables, every item projected every step, COO products."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.laps import Laps
+from benchmarks.rivals.coo_lightgcn import Triples, mean_of_layers, sym_adjacency
+
+Linear = tuple[Tensor, Tensor]
+"""Weight (dim, width) and bias (dim,)."""
+
+
+class DenseFreedom:
+    """FREEDOM and its step as the authors' code has them: all features learn, Adam steps over all of it.
+
+    Args:
+        user_embedding: Initial vectors, (num_users, dim); copied. Their device is that of the work.
+        item_embedding: Initial vectors, (num_items, dim); copied.
+        features: Modality -> (num_items, width); copied.
+        linear: Modality -> initial projection; copied.
+        neighbours: Modality -> edges of its nearest neighbours: source in row 0, target in row 1,
+            as many for each item.
+        shares: Modality -> its share of the item graph.
+        num_layers: Depth on the user-item graph.
+        modality_weight: Weight of the criterion on projected features.
+        learning_rate: Of Adam.
+    """
+
+    def __init__(
+        self,
+        *,
+        user_embedding: Tensor,
+        item_embedding: Tensor,
+        features: Mapping[str, Tensor],
+        linear: Mapping[str, Linear],
+        neighbours: Mapping[str, Tensor],
+        shares: Mapping[str, float],
+        num_layers: int = 2,
+        modality_weight: float = 1e-3,
+        learning_rate: float = 1e-3,
+    ) -> None:
+        self.num_users, self.num_items = len(user_embedding), len(item_embedding)
+        self.num_layers, self.modality_weight = num_layers, modality_weight
+        self.user_embedding, self.item_embedding = _learns(user_embedding), _learns(item_embedding)
+        self.tables = {name: _learns(x) for name, x in features.items()}
+        self.linear = {name: (_learns(w), _learns(b)) for name, (w, b) in linear.items()}
+        self.item_graph = self._item_graph(neighbours, shares)
+        self.adjacency = torch.empty(0)
+        parameters = [self.user_embedding, self.item_embedding, *self.tables.values()]
+        parameters += [tensor for pair in self.linear.values() for tensor in pair]
+        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+
+    def _item_graph(self, neighbours: Mapping[str, Tensor], shares: Mapping[str, float]) -> Tensor:
+        edges, weights = [], []
+        for name, edge_index in neighbours.items():
+            k = edge_index.size(1) / self.num_items
+            edges.append(edge_index.flip(0))
+            weights.append(torch.full_like(edge_index[0], shares[name] / k, dtype=torch.float32))
+        size = (self.num_items, self.num_items)
+        joined, weight = torch.cat(edges, dim=1), torch.cat(weights)
+        return torch.sparse_coo_tensor(joined, weight, size, check_invariants=False).coalesce()
+
+    def keep_edges(self, user: Tensor, item: Tensor) -> None:
+        """Train on these user-item edges from now on."""
+        self.adjacency = sym_adjacency(user, item, self.num_users, self.num_items)
+
+    def loss(self, triples: Triples) -> tuple[Tensor, Tensor]:
+        """Return the criterion on the final vectors and the sum of those on projected features."""
+        user, positive, negative = triples
+        ego = torch.cat([self.user_embedding, self.item_embedding])
+        mean = mean_of_layers(self.adjacency, ego, self.num_layers)
+        users, items = mean[: self.num_users], mean[self.num_users :]
+        items = items + torch.sparse.mm(self.item_graph, self.item_embedding)
+        content = torch.zeros((), device=user.device)
+        for name, table in self.tables.items():
+            projected = F.linear(table, *self.linear[name])
+            content = content + _bpr(users[user], projected[positive], projected[negative])
+        return _bpr(users[user], items[positive], items[negative]), content
+
+    def train(
+        self, batches: Iterable[Triples]
+    ) -> tuple[list[dict[str, float]], list[tuple[float, float]]]:
+        """Take one step on each batch; return the seconds of the phases and the terms of every step."""
+        seconds, terms = [], []
+        for triples in batches:
+            laps = Laps(str(self.user_embedding.device))
+            bpr, content = self.loss(triples)
+            laps.lap("forward")
+            loss = bpr + self.modality_weight * content
+            self.optimizer.zero_grad()
+            loss.backward()
+            laps.lap("backward")
+            self.optimizer.step()
+            laps.lap("optimiser")
+            terms.append((bpr.item(), content.item()))
+            laps.lap("rest")
+            seconds.append(laps.seconds)
+        return seconds, terms
+
+
+def _learns(initial: Tensor) -> Tensor:
+    return initial.detach().clone().requires_grad_()
+
+
+def _bpr(user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    return F.softplus((user * negative).sum(dim=1) - (user * positive).sum(dim=1)).mean()
