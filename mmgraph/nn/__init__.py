@@ -8,6 +8,7 @@ from mmgraph.nn.encoders import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.fusion import EdgeFusion, normalize_rows, presence_mean
 from mmgraph.nn.losses import bpr_loss
 from mmgraph.nn.modality_gcn import ModalityUserItemGCN
+from mmgraph.nn.projection import linear_rows
 from mmgraph.nn.propagation import UserItemPropagation, joint_adjacency
 from mmgraph.nn.readout import LayerStack
 from mmgraph.nn.regularizers import l2_penalty
@@ -42,6 +43,7 @@ __all__ = [
     "id_embedding",
     "joint_adjacency",
     "l2_penalty",
+    "linear_rows",
     "merge_edges",
     "mix_item_graphs",
     "normalize_by_row",

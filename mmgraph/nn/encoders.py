@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.fusion import keep_present
+from mmgraph.nn.projection import linear_rows
 
 Init = Literal["xavier_uniform", "xavier_normal", "normal0.1"]
 
@@ -40,7 +41,7 @@ class ModalityEncoder(nn.Module):
     """One affine layer from a modality's raw features to the model's width, Xavier-uniform with zero bias, or none.
 
     Shapes:
-        x (num_items, in_dim); returns (num_items, out_dim).
+        x (num_items, in_dim); rows (num_rows,) int64; returns (num_items, out_dim), or (num_rows, out_dim).
 
     Example:
         >>> ModalityEncoder(8, 2)(torch.zeros(3, 8)).tolist()
@@ -54,8 +55,10 @@ class ModalityEncoder(nn.Module):
         if bias:
             nn.init.zeros_(self.linear.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the projected features."""
+    def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Return the projected features, or those of some rows, which are not copied then."""
+        if rows is not None:
+            return linear_rows(x, rows, self.linear.weight, self.linear.bias)
         projected: Tensor = self.linear(x)
         return projected
 
@@ -103,7 +106,11 @@ class ModalityEncoders(nn.Module):
         for name, x, has, encoder in zip(
             self.names, self.features, self.present, self.encoders, strict=True
         ):
-            if items is not None:
-                x, has = x.index_select(0, items), has.index_select(0, items)
-            encoded[name] = keep_present(encoder(x), has)
+            if items is None:
+                rows = encoder(x)
+            else:
+                has = has.index_select(0, items)
+                affine = isinstance(encoder, ModalityEncoder)
+                rows = encoder(x, items) if affine else encoder(x.index_select(0, items))
+            encoded[name] = keep_present(rows, has)
         return encoded

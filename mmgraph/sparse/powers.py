@@ -40,7 +40,7 @@ def sum_of_powers(
         x (num_nodes, dim); returns the same.
 
     Raises:
-        GraphError: the matrix is not square, or ``x`` has another number of rows.
+        GraphError: the matrix is not square or its weights learn, or ``x`` has another number of rows.
 
     Complexity:
         O(num_layers * num_edges * dim) time for the sum and for its gradient; memory of two results.
@@ -54,6 +54,10 @@ def sum_of_powers(
         raise GraphError(
             f"powers need a square matrix and one row of x per node (got size {adj.size} and x of shape "
             f"{tuple(x.shape)}); check the graph"
+        )
+    if adj.value.requires_grad:
+        raise GraphError(
+            "powers need a matrix whose weights are constant (got some that want a gradient); use matmul layer by layer"
         )
     kind, dtype = x.device.type, x.dtype
     if torch.is_autocast_enabled(kind) and dtype != torch.float64:

@@ -144,7 +144,7 @@ def test_the_modality_criterion_by_hand():
 def test_each_item_is_projected_once_and_only_those_of_the_batch(monkeypatch):
     model, seen = make(), []
     for encoder in model.content.encoders:
-        encoder.register_forward_pre_hook(lambda module, x: seen.append(len(x[0])))
+        encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[1])))
     batch = Batch(torch.tensor([0, 1, 3]), torch.tensor([2, 3, 3]), torch.tensor([1, 2, 2]))
     model.losses(batch)
     assert seen == [3, 3]  # items 1, 2, 3

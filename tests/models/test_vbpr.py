@@ -114,7 +114,7 @@ def test_losses_on_the_batch_equal_those_on_the_whole_catalogue():
 def test_only_items_of_the_batch_are_projected_each_once():
     model, seen = make(), []
     for encoder in model.content.encoders:
-        encoder.register_forward_pre_hook(lambda module, x: seen.append(len(x[0])))
+        encoder.register_forward_pre_hook(lambda module, given: seen.append(len(given[1])))
     model.losses(Batch(torch.tensor([0, 1]), torch.tensor([2, 3]), torch.tensor([3, 2])))
     assert seen == [2, 2]
 

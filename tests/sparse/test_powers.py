@@ -75,3 +75,10 @@ def test_wrong_sizes_are_refused(size: tuple[int, int], count: int) -> None:
     adj = SparseAdjacency(torch.tensor([[0], [1]]), size=size)
     with pytest.raises(GraphError, match="square matrix and one row of x per node"):
         sum_of_powers(adj, torch.ones(count, 1), num_layers=1)
+
+
+def test_weights_that_learn_are_refused() -> None:
+    adj = SparseAdjacency(torch.tensor([[0], [1]]), size=(2, 2))
+    adj.value.requires_grad_()
+    with pytest.raises(GraphError, match="weights are constant"):
+        sum_of_powers(adj, torch.ones(2, 1), num_layers=1)
