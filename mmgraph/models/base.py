@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.graph.schema import ITEM_USER, USER_ITEM
+from mmgraph.errors import GraphError
+from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features
 from mmgraph.nn import bpr_loss, joint_adjacency, l2_penalty
 from mmgraph.nn.regularizers import Penalty
 from mmgraph.sparse import SparseAdjacency
@@ -192,6 +193,20 @@ def rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative]))
     positive, negative = items.chunk(2)
     return vectors.user.index_select(0, batch.user), positive, negative
+
+
+def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return features and presence of every modality, see :func:`mmgraph.graph.schema.item_features`.
+
+    Raises:
+        GraphError: there is no modality.
+    """
+    features = item_features(graph)
+    if not features:
+        raise GraphError(
+            f"{config.name} needs item features (got none); add a [features.<name>] table to dataset.toml"
+        )
+    return features
 
 
 def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:

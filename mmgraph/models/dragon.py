@@ -7,13 +7,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
-from mmgraph.graph.schema import CO_USER, item_features, knn_edge_type
+from mmgraph.graph.schema import CO_USER, knn_edge_type
 from mmgraph.models.base import (
     Batch,
     Embeddings,
     ModelConfig,
     Recommender,
+    required_features,
     rows_of,
     user_item_adjacency,
 )
@@ -83,11 +83,7 @@ class DRAGON(Recommender):
 
     def __init__(self, graph: HeteroData, config: DRAGONConfig) -> None:
         super().__init__(graph, config)
-        features = item_features(graph)
-        if not features:
-            raise GraphError(
-                "dragon needs item features (got none); add a [features.<name>] table to dataset.toml"
-            )
+        features = required_features(graph, config)
         self.modalities = tuple(features)
         self.gcn = ModalityUserItemGCN(
             features,

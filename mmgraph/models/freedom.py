@@ -7,8 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
-from mmgraph.graph.schema import USER_ITEM, item_features, knn_edge_type
+from mmgraph.graph.schema import USER_ITEM, knn_edge_type
 from mmgraph.models.base import (
     Batch,
     Embeddings,
@@ -16,6 +15,7 @@ from mmgraph.models.base import (
     Recommender,
     Stage,
     ranking_losses,
+    required_features,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -84,11 +84,7 @@ class FREEDOM(Recommender):
 
     def __init__(self, graph: HeteroData, config: FREEDOMConfig) -> None:
         super().__init__(graph, config)
-        features = item_features(graph)
-        if not features:
-            raise GraphError(
-                "freedom needs item features (got none); add a [features.<name>] table to dataset.toml"
-            )
+        features = required_features(graph, config)
         self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
         self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(

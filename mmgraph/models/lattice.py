@@ -7,15 +7,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
 from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.schema import item_features, knn_edge_type
+from mmgraph.graph.schema import knn_edge_type
 from mmgraph.models.base import (
     Batch,
     Embeddings,
     ModelConfig,
     Recommender,
     ranking_losses,
+    required_features,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -87,11 +87,7 @@ class LATTICE(Recommender):
 
     def __init__(self, graph: HeteroData, config: LATTICEConfig) -> None:
         super().__init__(graph, config)
-        features = item_features(graph)
-        if not features:
-            raise GraphError(
-                "lattice needs item features (got none); add a [features.<name>] table to dataset.toml"
-            )
+        features = required_features(graph, config)
         self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
         self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(

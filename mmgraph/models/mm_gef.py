@@ -8,15 +8,15 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
 from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.schema import CO_ITEM, item_features
+from mmgraph.graph.schema import CO_ITEM
 from mmgraph.models.base import (
     Batch,
     Embeddings,
     ModelConfig,
     Recommender,
     ranking_losses,
+    required_features,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -109,11 +109,7 @@ class MMGEF(Recommender):
 
     def __init__(self, graph: HeteroData, config: MMGEFConfig) -> None:
         super().__init__(graph, config)
-        features = item_features(graph)
-        if not features:
-            raise GraphError(
-                "mm_gef needs item features (got none); add a [features.<name>] table to dataset.toml"
-            )
+        features = required_features(graph, config)
         self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
         self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(

@@ -7,9 +7,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
-from mmgraph.graph.schema import item_features
-from mmgraph.models.base import Batch, Embeddings, ModelConfig, Recommender, Stage, ranking_losses
+from mmgraph.models.base import (
+    Batch,
+    Embeddings,
+    ModelConfig,
+    Recommender,
+    Stage,
+    ranking_losses,
+    required_features,
+)
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding, normalize_rows
 from mmgraph.nn.encoders import Init
 
@@ -58,11 +64,7 @@ class VBPR(Recommender):
 
     def __init__(self, graph: HeteroData, config: VBPRConfig) -> None:
         super().__init__(graph, config)
-        features = item_features(graph)
-        if not features:
-            raise GraphError(
-                "vbpr needs item features (got none); add a [features.<name>] table to dataset.toml"
-            )
+        features = required_features(graph, config)
         if config.unit_features:
             features = {name: (normalize_rows(x), has) for name, (x, has) in features.items()}
         self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)

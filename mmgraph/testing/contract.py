@@ -78,6 +78,30 @@ class RecommenderContract:
         idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
 
+    def test_gradients_equal_finite_differences(self) -> None:
+        """Of every parameter, the entry with the largest gradient has the slope of the loss."""
+        model = self.make().train()
+        disturb(model)
+
+        def loss() -> Tensor:
+            model.on_epoch(1)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return losses(model, board_batch())
+
+        loss().backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            gradient, numbers = parameter.grad.view(-1), parameter.detach().view(-1)
+            place = int(gradient.abs().argmax())
+            value, ends = numbers[place].clone(), []
+            for step in (1e-6, -1e-6):
+                numbers[place] = value + step
+                ends.append(loss().item())
+            numbers[place] = value
+            expected = gradient[place].item()
+            assert abs((ends[0] - ends[1]) / 2e-6 - expected) < 1e-6 * max(1, abs(expected)), name
+
     def test_losses_leave_the_batch_alone(self) -> None:
         """The same batch twice, with the same random numbers, gives the same terms."""
         model, batch = self.make().train(), board_batch()

@@ -8,7 +8,7 @@ from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.graph.schema import knn_edge_type
 from mmgraph.models.dragon import DRAGON, DRAGONConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, oracles
-from mmgraph.testing.contract import board_batch, disturb, losses
+from mmgraph.testing.contract import board_batch, disturb
 
 EVERYONE = torch.arange(12)
 SMALL = {"embedding_dim": 4, "hidden_dim": 8}
@@ -111,25 +111,6 @@ def test_losses_by_hand():
     natural = make(reg_weight=0.1, bpr_base="e")
     natural.load_state_dict(model.state_dict())
     assert natural.losses(batch)["bpr"].item() == pytest.approx(expected * np.log(2), rel=1e-12)
-
-
-def test_gradient_by_finite_differences():
-    model = make(reg_weight=0.1)
-    disturb(model)
-    losses(model, board_batch()).backward()
-    hidden = model.gcn.content.encoders[1][0].weight
-    for table, row, column in (
-        (model.gcn.user_preference, 3, 1),
-        (model.user_weight, 2, 1),
-        (hidden, 1, 0),
-    ):
-        with torch.no_grad():
-            table[row, column] += 1e-6
-            up = losses(model, board_batch()).item()
-            table[row, column] -= 2e-6
-            down = losses(model, board_batch()).item()
-            table[row, column] += 1e-6
-        assert abs((up - down) / 2e-6 - table.grad[row, column].item()) < 1e-7
 
 
 def test_the_graph_it_asks_for():

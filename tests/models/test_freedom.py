@@ -161,27 +161,6 @@ def test_features_are_frozen():
     assert "content.features.0" not in model.state_dict()
 
 
-def test_gradient_by_finite_differences():
-    model = make(drop=0.3, modality_weight=0.5, reg_weight=0.1)
-    disturb(model)
-    model.on_epoch(1)
-    batch = board_batch()
-    losses(model, batch).backward()
-    weight = model.content.encoders[1].linear.weight
-    for table, row, column in (
-        (model.user_embedding, 3, 1),
-        (model.item_embedding, 5, 2),
-        (weight, 1, 0),
-    ):
-        with torch.no_grad():
-            table[row, column] += 1e-6
-            up = losses(model, batch).item()
-            table[row, column] -= 2e-6
-            down = losses(model, batch).item()
-            table[row, column] += 1e-6
-        assert abs((up - down) / 2e-6 - table.grad[row, column].item()) < 1e-7
-
-
 def test_an_item_is_one_of_its_neighbours_unless_the_recipe_says_otherwise():
     assert Recipe.build({"model": {"name": "freedom"}}).graph.include_self
     given = {"model": {"name": "freedom"}, "graph": {"include_self": False}}

@@ -113,31 +113,6 @@ def test_without_any_layers_items_get_their_own_unit_rows():
     assert torch.equal(user, model.user_embedding)
 
 
-def test_gradient_by_finite_differences():
-    model = make(reg_weight=0.1, skip=0.5)
-    disturb(model)
-
-    def loss():
-        model.on_epoch(1)
-        return losses(model, board_batch())
-
-    loss().backward()
-    projection = model.content.encoders[1].linear.weight
-    places = (
-        (model.item_embedding, (5, 2)),
-        (model.modality_weight, (1,)),
-        (projection, (1, 0)),
-    )
-    for table, place in places:
-        with torch.no_grad():
-            table[place] += 1e-6
-            up = loss().item()
-            table[place] -= 2e-6
-            down = loss().item()
-            table[place] += 1e-6
-        assert abs((up - down) / 2e-6 - table.grad[place].item()) < 1e-7
-
-
 def test_the_graph_it_asks_for():
     paper = Recipe.build({"model": {"name": "lattice"}}).graph
     assert (paper.edges, paper.include_self, paper.knn_norm) == (("knn",), True, "sym")

@@ -7,7 +7,7 @@ from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models.base import user_item_adjacency
 from mmgraph.models.ngcf import NGCF, NGCFConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
-from mmgraph.testing.contract import board_batch, disturb, losses
+from mmgraph.testing.contract import board_batch
 
 
 class TestNGCF(RecommenderContract):
@@ -72,25 +72,6 @@ def test_dropout_is_of_training_only_and_follows_the_seed():
     assert values[0] == values[2] != values[1]
     still = model.eval().losses(batch)["bpr"].item()
     assert still == make(message_dropout=0.0).eval().losses(batch)["bpr"].item()
-
-
-def test_gradient_by_finite_differences():
-    model = make(num_layers=2, message_dropout=0.0, reg_weight=0.1)
-    disturb(model)
-    losses(model, board_batch()).backward()
-    weight = model.layers[1].of_product.weight
-    for table, row, column in (
-        (model.user_embedding, 3, 1),
-        (model.item_embedding, 5, 2),
-        (weight, 1, 0),
-    ):
-        with torch.no_grad():
-            table[row, column] += 1e-6
-            up = losses(model, board_batch()).item()
-            table[row, column] -= 2e-6
-            down = losses(model, board_batch()).item()
-            table[row, column] += 1e-6
-        assert abs((up - down) / 2e-6 - table.grad[row, column].item()) < 1e-7
 
 
 def test_the_preset_brings_its_operator_unless_the_recipe_names_one():
