@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import ConfigError
 from mmgraph.evaluation.ranking import rank_items
 from mmgraph.models.base import Batch, Recommender, Stage, score_function
@@ -137,8 +138,9 @@ def measure_memory(
     report = _count(shadow, sampler)
     _check(report, limit)
     generator = torch.Generator(device).manual_seed(0)
+    own_random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with keep_freed_memory(), own_random:
             torch.manual_seed(0)
             with live.watching("sampler", _room(report, limit)):
                 batch = next(sampler.epoch(config.batch_size, generator))
