@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mmgraph.allocator import keep_freed_memory
 from mmgraph.config import Recipe, resolve_recipe
 from mmgraph.data import MultimodalDataset
 from mmgraph.errors import ConfigError
@@ -191,7 +190,7 @@ def evaluate(
     loaded = run if isinstance(run, Run) else load_run(run)
     observer.phase("loading the run")
     evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
-    with use_backend(loaded.recipe.training.sparse_backend), keep_freed_memory():
+    with use_backend(loaded.recipe.training.sparse_backend):
         score = score_function(loaded.model)
         observer.phase("ranking all items")
         return evaluator.evaluate(score, observer.progress)
@@ -285,8 +284,7 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
         )
     observer.phase("ranking the test part")
     # The one place where the test part is opened, after the last decision has been made.
-    with keep_freed_memory():
-        test = tester.evaluate(score_function(model), observer.progress)
+    test = tester.evaluate(score_function(model), observer.progress)
     total_s = build_s + time.perf_counter() - begin
     timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
     metrics = {

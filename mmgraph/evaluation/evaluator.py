@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import ConfigError, DataError
 from mmgraph.evaluation.metrics import check_metric_name, compute_metrics, parse_metric
 from mmgraph.evaluation.ranking import IndexArray, ScoreFunction, UserItems, rank_items
@@ -263,15 +264,16 @@ class Evaluator:
         Complexity:
             One pass over all users; memory is a few blocks of ``block_size * num_items`` scores.
         """
-        top_items = rank_items(
-            score,
-            self.users,
-            k=max(self.config.ks),
-            num_items=self.num_items,
-            seen=self._seen,
-            block_size=self.config.block_size,
-            progress=progress,
-        )
+        with keep_freed_memory():
+            top_items = rank_items(
+                score,
+                self.users,
+                k=max(self.config.ks),
+                num_items=self.num_items,
+                seen=self._seen,
+                block_size=self.config.block_size,
+                progress=progress,
+            )
         hits = self._held_out.contains(self.users.unsqueeze(1), top_items).cpu()
         per_user = compute_metrics(
             hits, self._num_relevant.cpu(), metrics=self.config.metrics, ks=self.config.ks
