@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmgraph.graph.knn.canonical import Candidates
 from mmgraph.graph.knn.operand import DTYPES, Operand, Precision, build_operand, full_precision
+from mmgraph.graph.knn.pool import CandidatePool
 from mmgraph.graph.knn.rows import FeatureRows, release_pages
 
 GROUP = 8
@@ -141,7 +142,7 @@ class _Join:
         self.dtype, self.device = dtype, device
         # One pool for each block of targets: a row by its place there, a neighbour, and their key.
         rooms = [self._room(_HELD)] * -(-num_targets // size)
-        self.pools = [_Pool(room, integer, device) for room in rooms]
+        self.pools = [CandidatePool(room, integer, device) for room in rooms]
         self.telling = Lock()
 
     def run(self, pairs: Sequence[tuple[int, int]], progress: Callable[[float], None]) -> None:
@@ -350,41 +351,6 @@ def run_threads(work: Callable[[Event], None], number: int) -> None:
         finally:
             stop.set()
             torch.set_num_threads(threads)
-
-
-class _Pool:
-    """Candidates of the rows of one block: place of the row, neighbour, key."""
-
-    def __init__(self, room: int, integer: torch.dtype, device: torch.device) -> None:
-        types = (torch.int16, torch.int32, integer)
-        self._none = tuple(torch.empty(0, dtype=kind, device=device) for kind in types)
-        self._parts: list[tuple[Tensor, ...]] = []
-        self.held, self.room = 0, room
-
-    @property
-    def full(self) -> bool:
-        """Whether it is time to drop what has become too little."""
-        return self.held > self.room
-
-    def add(self, owner: Tensor, item: Tensor, key: Tensor) -> None:
-        """Put candidates in."""
-        self._parts.append((owner, item, key))
-        self.held += len(owner)
-
-    def drop_below(self, threshold: Tensor) -> Tensor:
-        """Drop what lies below the bounds of the rows; return how many are left of each."""
-        owner, item, key = self.take()
-        row = owner.long()
-        stay = (key >= threshold[row]).nonzero().view(-1)
-        self.add(owner[stay], item[stay], key[stay])
-        return torch.bincount(row[stay], minlength=len(threshold))
-
-    def take(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return everything and keep nothing."""
-        parts = [self._none, *self._parts]
-        owner, item, key = (torch.cat(part) for part in zip(*parts, strict=True))
-        self._parts, self.held = [], 0
-        return owner, item, key
 
 
 def _nonzero(mask: Tensor) -> tuple[Tensor, Tensor]:
