@@ -25,9 +25,11 @@ from mmgraph.training import (
     EpochReport,
     MemoryReport,
     PairwiseSampler,
+    Sampler,
     fit,
     measure_memory,
 )
+from mmgraph.training.neighbors import NeighborhoodSampler
 
 __all__ = ["Observer", "Run", "evaluate", "load_run", "resume", "train"]
 
@@ -60,7 +62,7 @@ class _Parts(NamedTuple):
     """What training needs, all checked."""
 
     model: Recommender
-    sampler: PairwiseSampler
+    sampler: Sampler
     validator: Evaluator | None
     tester: Evaluator
     memory: MemoryReport
@@ -233,15 +235,19 @@ def _prepare(
     for note in record.notes():
         observer.note(note)
     model = build_model(recipe, graph).to(device)
-    del graph  # the model has taken what it needs
     build_s = time.perf_counter() - begin
-    sampler = PairwiseSampler(
+    pairs = PairwiseSampler(
         torch.from_numpy(data.train.user).to(device),
         torch.from_numpy(data.train.item).to(device),
         num_items=data.num_items,
         order=recipe.training.order,
         pool=recipe.training.negatives,
     )
+    sampler: Sampler = pairs
+    if recipe.training.num_neighbors is not None:
+        hops = recipe.training.num_neighbors
+        sampler = NeighborhoodSampler(pairs, graph, hops, model=model)
+    del graph  # model and sampler have taken what they need
     validator = _validator(data, recipe.evaluation, device) if len(data.valid) else None
     tester = _tester(data, recipe.evaluation, device)
     observer.phase("measuring memory")

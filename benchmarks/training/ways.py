@@ -206,7 +206,7 @@ class PlainSteps:
 
     def __call__(self) -> Outcome:
         """Take the steps."""
-        steps, terms = self.rival.train([tuple(batch) for batch in self.batches])
+        steps, terms = self.rival.train([batch[:3] for batch in self.batches])
         self.terms = self.terms or dict(zip(("bpr", "modality"), terms[0], strict=True))
         return step_outcome(steps, self.terms)
 

@@ -23,12 +23,30 @@ class Embeddings(NamedTuple):
     item: Tensor
 
 
+class Neighborhood(NamedTuple):
+    """A part of the user-item graph: indices of its users and items, and the joint matrix among them."""
+
+    user: Tensor
+    item: Tensor
+    adjacency: SparseAdjacency
+
+    def rows_of(self, vectors: Embeddings) -> Embeddings:
+        """Return the vectors of its users and items."""
+        return Embeddings(
+            vectors.user.index_select(0, self.user), vectors.item.index_select(0, self.item)
+        )
+
+
 class Batch(NamedTuple):
-    """Triples of user, positive item and sampled negative item; each (batch,) int64."""
+    """Triples of user, positive item and sampled negative item; each (batch,) int64.
+
+    With a neighbourhood they name its rows, otherwise users and items themselves.
+    """
 
     user: Tensor
     positive: Tensor
     negative: Tensor
+    neighborhood: Neighborhood | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +122,11 @@ class Recommender(nn.Module):
     def stages(self) -> tuple[Stage, ...]:
         """The phases of training, in order; by default one, with the config's weight on the term ``reg``."""
         return (Stage(loss_weights={"reg": self.config.reg_weight}),)
+
+    @property
+    def num_hops(self) -> int | None:
+        """How far a batch reaches into the user-item graph, if the model learns from a part of it; None if not."""
+        return None
 
     def encode(self) -> Embeddings:
         """Return the final vectors of all users and items."""

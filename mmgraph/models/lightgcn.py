@@ -57,11 +57,19 @@ class LightGCN(Recommender):
             user_item_adjacency(graph), num_layers=config.num_layers
         )
 
+    @property
+    def num_hops(self) -> int:
+        """Its depth."""
+        return self.propagation.layers.num_layers
+
     def encode(self) -> Embeddings:
         """Return the averaged layers."""
         return Embeddings(*self.propagation(self.user_embedding, self.item_embedding))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr`` on the final rows and ``reg`` on the layer-0 rows, or where ``reg_rows`` says."""
-        ego = Embeddings(self.user_embedding, self.item_embedding)
-        return ranking_losses(batch, final=self.encode(), ego=ego, config=self.config)
+        ego, adjacency = Embeddings(self.user_embedding, self.item_embedding), None
+        if batch.neighborhood is not None:
+            ego, adjacency = batch.neighborhood.rows_of(ego), batch.neighborhood.adjacency
+        final = Embeddings(*self.propagation(*ego, adjacency))
+        return ranking_losses(batch, final=final, ego=ego, config=self.config)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from mmgraph.allocator import keep_freed_memory
@@ -41,6 +41,8 @@ class TrainingConfig(BaseModel):
             every epoch.
         precision: ``bfloat16`` computes the losses, and their gradients, in it where torch's autocast says so;
             weights, the optimiser and validation stay float32.
+        num_neighbors: Learn from a sampled part of the user-item graph, so many neighbours of each node at each hop;
+            see ``mmgraph.training.neighbors``. By default every step uses the whole graph.
         sparse_backend: Name of the kernel of sparse products; by default the best one here, see ``mmgraph.sparse``.
     """
 
@@ -58,6 +60,7 @@ class TrainingConfig(BaseModel):
     negatives: Pool = "train_items"
     checkpoint_seconds: float = Field(default=30.0, ge=0)
     precision: Precision = "float32"
+    num_neighbors: tuple[PositiveInt, ...] | None = None
     sparse_backend: str | None = None
 
 

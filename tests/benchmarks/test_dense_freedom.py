@@ -148,7 +148,7 @@ def test_both_get_the_same_batches(inputs: Inputs) -> None:
     assert len(mine) == len(other) == 5
     for one, two in zip(mine, other, strict=True):
         assert isinstance(one, Batch)
-        assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(one[:3], two[:3], strict=True))
 
 
 def test_made_items_have_features_and_are_their_own_neighbours(inputs: Inputs) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmgraph.models.bpr_mf import BPRMF
-from mmgraph.models.lightgcn import LightGCN
+from mmgraph.models.freedom import FREEDOM
 from mmgraph.testing import RecommenderContract
 
 
@@ -15,7 +15,7 @@ class Popularity(BPRMF):
         return super().encode()._replace(user=torch.ones_like(self.user_embedding))
 
 
-class Stale(LightGCN):
+class Stale(FREEDOM):
     """Scores with what it computed first."""
 
     kept = None

@@ -21,7 +21,9 @@ def draw(sampler, seed=0, batch_size=4):
 def test_each_interaction_once_and_no_negative_was_seen(pairs, seed):
     sampler = sampler_for([*pairs, (6, 0)], 11, pool="all_items")
     batches = draw(sampler, seed)
-    user, positive, negative = (torch.cat(part).tolist() for part in zip(*batches, strict=True))
+    user, positive, negative = (
+        torch.cat([batch[column] for batch in batches]).tolist() for column in range(3)
+    )
     positives, negatives = (list(zip(user, i, strict=True)) for i in (positive, negative))
     assert sorted(positives) == sorted({*pairs, (6, 0)})
     assert not set(negatives) & {*pairs, (6, 0)}
@@ -62,7 +64,7 @@ def test_same_generator_state_same_batches_and_other_seed_others():
     assert all(
         torch.equal(a, b)
         for x, y in zip(first, again, strict=True)
-        for a, b in zip(x, y, strict=True)
+        for a, b in zip(x[:3], y[:3], strict=True)
     )
     assert not torch.equal(first[0].positive, other[0].positive)
 
