@@ -5,6 +5,7 @@ import ctypes
 import gc
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -119,7 +120,11 @@ def set_threads(threads: int) -> None:
 
 
 def run_program(program: Callable[[Sequence[str] | None], object]) -> None:
-    """Run a program's ``main``; bad usage or data ends in one line and exit code 2."""
+    """Run a program's ``main``; bad usage or data ends in one line and exit code 2.
+
+    Being told to end is an exit like any other, so that no process it started is left behind.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         program(None)
     except MmgraphError as error:

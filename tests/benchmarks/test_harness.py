@@ -1,9 +1,13 @@
 """What all programs measure with: quartiles, peak memory, errors in one line."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from benchmarks.harness import machine, peak_memory, quartiles, run_program
+from benchmarks.harness import REPOSITORY, machine, peak_memory, quartiles, run_program
 from mmgraph.errors import DataError
 
 
@@ -18,7 +22,11 @@ def test_peak_memory_sees_what_was_freed_again() -> None:
     assert 45 < rise < 150
 
 
-def test_bad_data_ends_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_data_ends_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # it is for processes
+
     def program(arguments: object) -> None:
         raise DataError("x.csv: wrong")
 
@@ -33,3 +41,26 @@ def test_the_record_of_the_machine_names_versions_and_no_folder() -> None:
     assert record["packages"]["torch"]
     assert record["processor"]
     assert record["sparse_backend"]
+
+
+def test_a_program_that_is_told_to_end_cleans_up() -> None:
+    program = """
+import time
+from benchmarks.harness import run_program
+
+def work(arguments):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)
+
+run_program(work)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.communicate(timeout=30)[0] == "cleaned\n"
+    assert process.returncode == 128 + signal.SIGTERM
