@@ -300,7 +300,7 @@ def test_bytes_do_not_depend_on_how_the_join_goes(
 def test_bytes_do_not_depend_on_dropping_what_was_found(precision, metric, features, monkeypatch):
     x = features("clustered", 2600, 10)
     expected, _ = whole_lists(x, 7, metric, precision)
-    begin, drop, dropped = join._Pool.__init__, join._Pool.drop_below, []
+    begin, drop, dropped = join.CandidatePool.__init__, join.CandidatePool.drop_below, []
 
     def spy(self, threshold):
         before = self.held
@@ -308,9 +308,11 @@ def test_bytes_do_not_depend_on_dropping_what_was_found(precision, metric, featu
         dropped.append(before - self.held)
         return left
 
-    monkeypatch.setattr(join._Pool, "__init__", lambda self, room, *types: begin(self, 50, *types))
+    monkeypatch.setattr(
+        join.CandidatePool, "__init__", lambda self, room, *types: begin(self, 50, *types)
+    )
     monkeypatch.setattr(join, "_HELD", 0)
-    monkeypatch.setattr(join._Pool, "drop_below", spy)
+    monkeypatch.setattr(join.CandidatePool, "drop_below", spy)
     lists, _ = whole_lists(x, 7, metric, precision)
     assert [part.tobytes() for part in lists] == [part.tobytes() for part in expected]
     # Once for each of the six blocks at the end, and before that on the way.
