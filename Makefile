@@ -64,7 +64,8 @@ sparse: $(STAMP) ## build and install torch-scatter and torch-sparse (optional, 
 # Strict: without the two packages these tests would skip, or test nothing that `make test` does not.
 test-sparse: $(STAMP) ## kernels and models with torch-scatter and torch-sparse, which it builds and installs
 	$(BIN)/python -m mmgraph.sparse.extensions --strict
-	$(PYTEST) -n $(JOBS) --dist loadfile tests/sparse tests/nn tests/testing $(PYTEST_ARGS)
+	$(PYTEST) -n $(JOBS) --dist loadfile tests/sparse tests/nn tests/testing tests/training/test_neighbors.py \
+		tests/graph/test_build.py $(PYTEST_ARGS)
 	MMGRAPH_SPARSE_BACKEND=torch_sparse $(PYTEST) -n $(JOBS) --dist loadfile tests/sparse tests/models $(PYTEST_ARGS)
 
 bench: $(STAMP) ## the three benchmarks, 5 minutes (BENCH_ARGS='training --profile regular' for one)
