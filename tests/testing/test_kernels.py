@@ -57,7 +57,7 @@ def adds_one_to_maxima(rowptr, col, value, x, num_rows):
         (kernel(changes_its_rows), "not close|changed"),
         (kernel(depends_on_threads), "not close|two threads give other bytes"),
         (kernel(gather.multiply, adds_one_to_maxima), "maxima: Tensor-likes"),
-        (kernel(reads_stale_memory), "nan"),
+        (kernel(reads_stale_memory), "nan|not close|two threads give other bytes"),
     ],
 )
 def test_a_broken_backend_is_caught(backend, complaint: str) -> None:
