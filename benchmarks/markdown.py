@@ -26,19 +26,24 @@ _PACKAGES = (
 )
 
 
-def machine_page(
+def benchmark_page(
     introduction: str,
+    sections: Sections,
     machines: Mapping[str, Sequence[Line]],
     drawn: Mapping[str, Sequence[str]],
-    sections: Sections,
-) -> list[str]:
-    """Return the lines of a page: an introduction, then a part for each machine.
+    others: Sequence[Line] = (),
+    *,
+    appendix: Callable[[Sequence[Line]], Iterator[str]] | None = None,
+) -> str:
+    """Return a page in Markdown: an introduction, a part for each machine, and what ends the page.
 
     Args:
         introduction: The head of the page.
+        sections: Writes what was measured on one machine.
         machines: Machine -> its lines, see :func:`benchmarks.figures.by_machine`.
         drawn: Machine -> names of its pictures, without suffix.
-        sections: Writes what was measured on one machine.
+        others: Lines of other benchmarks.
+        appendix: Writes the end of the page from those lines, where there are any.
     """
     lines = [introduction.rstrip()]
     if not machines:
@@ -46,7 +51,9 @@ def machine_page(
     for name, members in machines.items():
         lines += ["", f"## {name}", "", _machine(members)]
         lines += sections(members, drawn.get(name, []))
-    return lines
+    if appendix is not None and others:
+        lines += appendix(others)
+    return "\n".join(lines) + "\n"
 
 
 def picture(drawn: Sequence[str], stem: str, text: str) -> Iterator[str]:

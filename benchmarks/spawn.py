@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any
 
 from benchmarks.cells import FAILED, TIMEOUT, Cell, outcome_line
 from benchmarks.harness import REPOSITORY, machine
+from mmgraph.versions import installed_versions
 
 MODULE = "benchmarks.process"
 _THREAD_VARIABLES = (
@@ -76,14 +76,8 @@ def _lines(
 
 
 def _more_of_the_machine() -> dict[str, Any]:
-    packages: dict[str, str | None] = {}
-    for package in _RIVAL_PACKAGES:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = None
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {"rival_packages": packages, "memory_gb": round(memory, 1)}
+    return {"rival_packages": installed_versions(_RIVAL_PACKAGES), "memory_gb": round(memory, 1)}
 
 
 def _start(

@@ -1,6 +1,7 @@
 """The page about full ranking: ``docs/benchmarks/evaluation.md``, made from JSON lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from benchmarks.cells import OK, OURS, PLAIN
 from benchmarks.columns import MEMORY, Line
@@ -9,8 +10,8 @@ from benchmarks.evaluation.figures import ranking_pairs
 from benchmarks.figures import section
 from benchmarks.markdown import (
     COMMAND,
+    benchmark_page,
     header,
-    machine_page,
     not_measured,
     phase_tables,
     picture,
@@ -34,22 +35,6 @@ list lengths. The vectors are drawn, because what they mean has no influence on 
 - **Memory** is how far the resident memory of a process of its own rises, from before the index of what was seen is
   made.
 """
-
-
-def page(
-    machines: Mapping[str, Sequence[Line]],
-    drawn: Mapping[str, Sequence[str]],
-    others: Sequence[Line] = (),
-) -> str:
-    """Return the page in Markdown.
-
-    Args:
-        machines: Machine -> its lines, see :func:`benchmarks.figures.by_machine`.
-        drawn: Machine -> names of its pictures, without suffix.
-        others: Lines of other benchmarks; not shown.
-    """
-    del others
-    return "\n".join(machine_page(_INTRODUCTION, machines, drawn, _sections)) + "\n"
 
 
 def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
@@ -116,3 +101,7 @@ def _blocks(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
             cells = [f"{line['cell']['block']:,}", seconds(line), *memory, line["digest"]]
             yield "| " + " | ".join(cells) + " |"
     yield from not_measured(lines, lambda line: BENCHMARK.cell.from_json(line["cell"]).title())
+
+
+page = partial(benchmark_page, _INTRODUCTION, _sections)
+"""Return the page, as :func:`benchmarks.markdown.benchmark_page` does, from machines, pictures and other lines."""

@@ -1,6 +1,6 @@
 """The page about building graphs: ``docs/benchmarks/graph.md``, made from JSON lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from benchmarks.cells import identity
@@ -10,9 +10,9 @@ from benchmarks.graph.benchmark import BENCHMARK
 from benchmarks.graph.figures import LEAST_ROWS
 from benchmarks.markdown import (
     COMMAND,
+    benchmark_page,
     cell_tables,
     growth_tables,
-    machine_page,
     not_measured,
     phase_tables,
     picture,
@@ -41,24 +41,6 @@ Made by `{COMMAND}` from `benchmarks/results/graph`; edit the programs, not this
 - **GEMM share** is 2 N² d / seconds over the float32 operations per second that `torch.mm` reached between the
   repeats. A self-join does half of the products, and in low precision, so it can exceed 1.
 """
-
-
-def page(
-    machines: Mapping[str, Sequence[Line]],
-    drawn: Mapping[str, Sequence[str]],
-    others: Sequence[Line] = (),
-) -> str:
-    """Return the page in Markdown.
-
-    Args:
-        machines: Machine -> its lines, see :func:`benchmarks.figures.by_machine`.
-        drawn: Machine -> names of its pictures, without suffix.
-        others: Lines of the comparison of made features with real ones.
-    """
-    lines = machine_page(_INTRODUCTION, machines, drawn, _sections)
-    if others:
-        lines += ["", "## The features", "", *_feature_lines(others)]
-    return "\n".join(lines) + "\n"
 
 
 def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
@@ -168,7 +150,8 @@ def _scaling(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
     yield from not_measured(found, lambda line: f"{line['cell']['rows']:,} items")
 
 
-def _feature_lines(features: Sequence[Line]) -> Iterator[str]:
+def _features(features: Sequence[Line]) -> Iterator[str]:
+    yield from ("", "## The features", "")
     yield "Clustered features lie around one centre for each hundred rows in 64 latent dimensions, mapped linearly to"
     yield "their width and cut at zero. Their clusters are tighter than those of real image features; imagelike ones"
     yield "are loosened until they look like them. Isotropic features are independent normal numbers: no structure."
@@ -181,3 +164,7 @@ def _feature_lines(features: Sequence[Line]) -> Iterator[str]:
         )
     yield ""
     yield from dict.fromkeys(f"- `{line['command']}`" for line in features)
+
+
+page = partial(benchmark_page, _INTRODUCTION, _sections, appendix=_features)
+"""Return the page, as :func:`benchmarks.markdown.benchmark_page` does, from machines, pictures and other lines."""

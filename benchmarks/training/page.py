@@ -1,6 +1,6 @@
 """The page about training: ``docs/benchmarks/training.md``, made from JSON lines."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from statistics import mean
 
@@ -9,10 +9,10 @@ from benchmarks.columns import Line, remark
 from benchmarks.figures import growth, pairs_of, section
 from benchmarks.markdown import (
     COMMAND,
+    benchmark_page,
     cell_tables,
     growth_tables,
     header,
-    machine_page,
     not_measured,
     phase_tables,
     picture,
@@ -39,22 +39,6 @@ Made by `{COMMAND}` from `benchmarks/results/training`; edit the programs, not t
   same run. Each array counts once for each operation that needs it. **Gathered** counts the rows that a sparse product
   reads for each edge as moved too. A share above 1 says that arrays stayed in a cache between operations.
 """
-
-
-def page(
-    machines: Mapping[str, Sequence[Line]],
-    drawn: Mapping[str, Sequence[str]],
-    others: Sequence[Line] = (),
-) -> str:
-    """Return the page in Markdown.
-
-    Args:
-        machines: Machine -> its lines, see :func:`benchmarks.figures.by_machine`.
-        drawn: Machine -> names of its pictures, without suffix.
-        others: Lines of other benchmarks; not shown.
-    """
-    del others
-    return "\n".join(machine_page(_INTRODUCTION, machines, drawn, _sections)) + "\n"
 
 
 def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
@@ -206,3 +190,7 @@ def _precision(lines: Sequence[Line]) -> Iterator[str]:
     left = [line for line in found if line["status"] != OK]
     told = (f"{x['cell']['data']}: {x['status']}, {x['reason']}." for x in left)
     yield from (f"\n{sentence}" for sentence in dict.fromkeys(told))
+
+
+page = partial(benchmark_page, _INTRODUCTION, _sections)
+"""Return the page, as :func:`benchmarks.markdown.benchmark_page` does, from machines, pictures and other lines."""

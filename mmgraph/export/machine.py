@@ -2,12 +2,12 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
 from mmgraph.sparse import choose_backend
+from mmgraph.versions import installed_versions
 
 _PACKAGES = (
     "mmgraph",
@@ -41,12 +41,5 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "sparse_backend": choose_backend(device),
-        "packages": {package: _version(package) for package in _PACKAGES},
+        "packages": installed_versions(_PACKAGES),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -19,6 +19,7 @@ from mmgraph.graph.bipartite import BipartiteEdges, bipartite_edges
 from mmgraph.graph.cache import CacheEntry
 from mmgraph.graph.cointeraction import cointeraction_graph
 from mmgraph.graph.knn import Method, Metric, knn_search
+from mmgraph.graph.knn.choice import APPROXIMATE
 from mmgraph.graph.normalize import BipartiteNorm, CountNorm, EdgeNorm, normalize_edges
 from mmgraph.graph.schema import (
     CO_ITEM,
@@ -124,7 +125,7 @@ class BuildRecord:
             f"{phase}: approximate neighbours by {report['method']}, recall {report['recall']:.4f} "
             "measured on a sample"
             for phase, report in self.reports.items()
-            if report.get("recall", 1.0) < 1 or report["method"] in ("ivf", "hnsw")
+            if report.get("recall", 1.0) < 1 or report["method"] in APPROXIMATE
         ]
 
     @contextmanager

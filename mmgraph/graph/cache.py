@@ -35,6 +35,7 @@ from torch_geometric.data import HeteroData
 
 from mmgraph import __version__
 from mmgraph.errors import GraphError
+from mmgraph.graph.knn.choice import APPROXIMATE
 from mmgraph.graph.schema import ITEM, feature_key, modalities_of, presence_key
 from mmgraph.graph.store import (
     FORMAT_VERSION,
@@ -181,7 +182,7 @@ class CacheEntry:
 
 def _ingredients(dataset: "MultimodalDataset", config: "GraphConfig") -> dict[str, Any]:
     features = dataset.features.items() if "knn" in config.edges else ()
-    approximate = config.method in ("ivf", "hnsw") or config.min_recall < 1
+    approximate = config.method in APPROXIMATE or config.min_recall < 1
     return {
         "format_version": FORMAT_VERSION,
         "mmgraph": __version__,

@@ -10,8 +10,22 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import GraphError
-from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features
-from mmgraph.nn import bpr_loss, joint_adjacency, l2_penalty
+from mmgraph.graph.schema import (
+    ITEM_USER,
+    USER_ITEM,
+    item_features,
+    knn_edge_type,
+    modalities_of,
+)
+from mmgraph.nn import (
+    bpr_loss,
+    id_embedding,
+    joint_adjacency,
+    l2_penalty,
+    mix_item_graphs,
+    shares_of,
+)
+from mmgraph.nn.encoders import Init
 from mmgraph.nn.regularizers import Penalty
 from mmgraph.sparse import SparseAdjacency
 
@@ -167,6 +181,26 @@ class Recommender(nn.Module):
         """Be told that the optimiser has stepped: the place for projections."""
 
 
+class IdRecommender(Recommender):
+    """Base of models with one trainable row for each user and each item.
+
+    Args:
+        graph: As for :class:`Recommender`.
+        config: As for :class:`Recommender`.
+        init: How the rows are drawn, users first; see ``mmgraph.nn.id_embedding``.
+    """
+
+    def __init__(self, graph: HeteroData, config: ModelConfig, *, init: Init) -> None:
+        super().__init__(graph, config)
+        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=init)
+        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=init)
+
+    @property
+    def ego(self) -> Embeddings:
+        """The rows themselves."""
+        return Embeddings(self.user_embedding, self.item_embedding)
+
+
 def score_function(model: Recommender) -> Callable[[Tensor], Tensor]:
     """Return scores for users from one encoding in eval mode; the model must not change while it is used.
 
@@ -216,6 +250,36 @@ def rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative]))
     positive, negative = items.chunk(2)
     return vectors.user.index_select(0, batch.user), positive, negative
+
+
+def distinct_items(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the items of a batch, each once, and where its positive and its negative ones are among them.
+
+    Shapes:
+        returns (num_distinct,) and (2, batch), int64.
+
+    Example:
+        >>> batch = Batch(torch.tensor([0, 1]), torch.tensor([7, 3]), torch.tensor([3, 9]))
+        >>> [x.tolist() for x in distinct_items(batch)]
+        [[3, 7, 9], [[1, 0], [0, 2]]]
+    """
+    items, place = torch.unique(torch.stack([batch.positive, batch.negative]), return_inverse=True)
+    return items, place
+
+
+def content_graph(graph: HeteroData, shares: Mapping[str, float]) -> SparseAdjacency:
+    """Return the mean over each item's content neighbours, see :func:`mmgraph.nn.mix_item_graphs`.
+
+    Args:
+        graph: With the nearest neighbours of every modality.
+        shares: Share of some modalities, see :func:`mmgraph.nn.shares_of`.
+    """
+    share_of = shares_of(shares, modalities_of(graph))
+    return mix_item_graphs(
+        [graph[knn_edge_type(name)].edge_index for name in share_of],
+        list(share_of.values()),
+        num_items=int(graph["item"].num_nodes),
+    )
 
 
 def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple[Tensor, Tensor]]:

@@ -5,8 +5,7 @@ from typing import Literal
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, ModelConfig, Recommender, ranking_losses
-from mmgraph.nn import id_embedding
+from mmgraph.models.base import Batch, Embeddings, IdRecommender, ModelConfig, ranking_losses
 from mmgraph.nn.encoders import Init
 
 
@@ -18,7 +17,7 @@ class BPRMFConfig(ModelConfig):
     init: Init = "xavier_uniform"
 
 
-class BPRMF(Recommender):
+class BPRMF(IdRecommender):
     """Score a pair by the inner product of a user row and an item row.
 
     Source: Rendle et al., 2009; no item bias, as in the MMRec family's tables.
@@ -32,15 +31,12 @@ class BPRMF(Recommender):
     Config = BPRMFConfig
 
     def __init__(self, graph: HeteroData, config: BPRMFConfig) -> None:
-        super().__init__(graph, config)
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
+        super().__init__(graph, config, init=config.init)
 
     def encode(self) -> Embeddings:
         """Return the two tables."""
-        return Embeddings(self.user_embedding, self.item_embedding)
+        return self.ego
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr`` and ``reg``."""
-        tables = self.encode()
-        return ranking_losses(batch, final=tables, ego=tables, config=self.config)
+        return ranking_losses(batch, final=self.ego, ego=self.ego, config=self.config)

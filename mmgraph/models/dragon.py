@@ -7,12 +7,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.graph.schema import CO_USER, knn_edge_type
+from mmgraph.graph.schema import CO_USER
 from mmgraph.models.base import (
     Batch,
     Embeddings,
     ModelConfig,
     Recommender,
+    content_graph,
     required_features,
     rows_of,
     user_item_adjacency,
@@ -24,8 +25,6 @@ from mmgraph.nn import (
     bpr_loss,
     id_embedding,
     l2_penalty,
-    mix_item_graphs,
-    shares_of,
 )
 from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency, segment_softmax
@@ -103,11 +102,7 @@ class DRAGON(Recommender):
         self.user_graph = SparseAdjacency(
             shared.edge_index(), segment_softmax(shared.value, shared.rowptr), size=shared.size
         )
-        self.item_graph = mix_item_graphs(
-            [graph[knn_edge_type(name)].edge_index for name in features],
-            list(shares_of(config.shares, self.modalities).values()),
-            num_items=self.num_items,
-        )
+        self.item_graph = content_graph(graph, config.shares)
         conv = LightGCNConv()
         self.user_layers = LayerStack(conv, num_layers=config.num_user_layers, combine="last")
         self.item_layers = LayerStack(conv, num_layers=config.num_item_layers, combine="last")

@@ -7,13 +7,15 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.graph.schema import USER_ITEM, knn_edge_type
+from mmgraph.graph.schema import USER_ITEM
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     Stage,
+    content_graph,
+    distinct_items,
     ranking_losses,
     required_features,
     user_item_adjacency,
@@ -26,10 +28,7 @@ from mmgraph.nn import (
     UserItemPropagation,
     bpr_loss,
     drop_edges,
-    id_embedding,
     joint_adjacency,
-    mix_item_graphs,
-    shares_of,
 )
 from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency
@@ -57,7 +56,7 @@ class FREEDOMConfig(ModelConfig):
     init: Init = "xavier_uniform"
 
 
-class FREEDOM(Recommender):
+class FREEDOM(IdRecommender):
     r"""LightGCN whose items also receive a message over a frozen item graph.
 
     .. math::
@@ -83,18 +82,12 @@ class FREEDOM(Recommender):
     config: FREEDOMConfig
 
     def __init__(self, graph: HeteroData, config: FREEDOMConfig) -> None:
-        super().__init__(graph, config)
+        super().__init__(graph, config, init=config.init)
         features = required_features(graph, config)
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(
             user_item_adjacency(graph), num_layers=config.num_layers
         )
-        self.item_graph = mix_item_graphs(
-            [graph[knn_edge_type(name)].edge_index for name in features],
-            list(shares_of(config.shares, tuple(features)).values()),
-            num_items=self.num_items,
-        )
+        self.item_graph = content_graph(graph, config.shares)
         self.item_layers = LayerStack(
             LightGCNConv(), num_layers=config.num_item_layers, combine="last"
         )
@@ -145,28 +138,25 @@ class FREEDOM(Recommender):
     def encode(self) -> Embeddings:
         """Return LightGCN's users, and its items plus their message over the item graph."""
         pruned = self._pruned if self.training else None
-        user, item = self.propagation(self.user_embedding, self.item_embedding, pruned)
+        user, item = self.propagation(*self.ego, pruned)
         return Embeddings(user, item + self.item_layers(self.item_embedding, self.item_graph))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr`` on the final rows, ``modality`` on projected content, and ``reg`` if it has a weight."""
         final = self.encode()
-        ego = Embeddings(self.user_embedding, self.item_embedding)
-        terms = ranking_losses(batch, final=final, ego=ego, config=self.config)
+        terms = ranking_losses(batch, final=final, ego=self.ego, config=self.config)
         if self.content is not None:
             terms["modality"] = self._modality_loss(self.content, final.user, batch)
         return terms
 
     def _modality_loss(self, content: ModalityEncoders, final_user: Tensor, batch: Batch) -> Tensor:
-        items, place = torch.unique(
-            torch.cat([batch.positive, batch.negative]), return_inverse=True
-        )
+        items, place = distinct_items(batch)
         user = final_user.index_select(0, batch.user)
         has = content.has(items)
         losses = []
         for name, encoded in content(items).items():
-            positive, negative = encoded.index_select(0, place).chunk(2)
+            positive, negative = encoded.index_select(0, place.view(-1)).chunk(2)
             scores = (user * positive).sum(dim=1), (user * negative).sum(dim=1)
-            both = has[name].index_select(0, place).view(2, -1).all(dim=0)
+            both = has[name].index_select(0, place.view(-1)).view_as(place).all(dim=0)
             losses.append(bpr_loss(*scores, both))
         return torch.stack(losses).sum()

@@ -1,6 +1,6 @@
 """LATTICE: item graphs learned from each modality, mixed with those of the raw features."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -12,8 +12,8 @@ from mmgraph.graph.schema import knn_edge_type
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     ranking_losses,
     required_features,
     user_item_adjacency,
@@ -26,13 +26,13 @@ from mmgraph.nn import (
     ModalityEncoders,
     UserItemPropagation,
     edge_cosine,
-    id_embedding,
     normalize_by_row,
     normalize_rows,
-    sum_item_graphs,
+    sum_graphs,
 )
 from mmgraph.nn.encoders import Init
-from mmgraph.nn.structure import WeightedEdges, WeightedGraph
+from mmgraph.nn.structure import WeightedEdges
+from mmgraph.sparse import SparseAdjacency
 
 
 class LATTICEConfig(ModelConfig):
@@ -60,7 +60,14 @@ class LATTICEConfig(ModelConfig):
     init: Init = "xavier_uniform"
 
 
-class LATTICE(Recommender):
+class ItemGraph(NamedTuple):
+    """A matrix whose stored weights do not count, and the weights that do, in its order; they may carry gradients."""
+
+    adjacency: SparseAdjacency
+    weight: Tensor
+
+
+class LATTICE(IdRecommender):
     r"""LightGCN whose items also receive a unit message over an item graph that is partly learned.
 
     .. math::
@@ -86,10 +93,8 @@ class LATTICE(Recommender):
     config: LATTICEConfig
 
     def __init__(self, graph: HeteroData, config: LATTICEConfig) -> None:
-        super().__init__(graph, config)
+        super().__init__(graph, config, init=config.init)
         features = required_features(graph, config)
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(
             user_item_adjacency(graph), num_layers=config.num_layers
         )
@@ -104,7 +109,7 @@ class LATTICE(Recommender):
         self.raw_edges = BufferList(edges.edge_index for edges in raw)
         self.raw_weights = BufferList(edges.edge_weight for edges in raw)
         # Training keeps the graph of the epoch's first batch; evaluation always starts from the parameters.
-        self._epoch_graph: WeightedGraph | None = None
+        self._epoch_graph: ItemGraph | None = None
 
     @classmethod
     def edges_for(cls, config: LATTICEConfig) -> tuple[str, ...]:
@@ -121,7 +126,7 @@ class LATTICE(Recommender):
         """Let the next batch choose the neighbours anew."""
         self._epoch_graph = None
 
-    def item_graph(self) -> WeightedGraph:
+    def item_graph(self) -> ItemGraph:
         """Return the mixed graph of the present parameters; gradients reach projections and weights."""
         share = self.modality_weight.softmax(dim=0)
         skip = self.config.skip
@@ -129,7 +134,9 @@ class LATTICE(Recommender):
         graphs = [(edges, skip * s * weight.to(s)) for edges, weight, s in raw]
         if skip < 1:
             graphs += [(edges, (1 - skip) * weight) for edges, weight in self._learned(share)]
-        return sum_item_graphs(graphs, num_items=self.num_items)
+        edges, weight = sum_graphs(graphs, num_nodes=self.num_items)
+        size = (self.num_items, self.num_items)
+        return ItemGraph(SparseAdjacency(edges, size=size), weight)
 
     def encode(self) -> Embeddings:
         """Return LightGCN's users, and its items plus the unit message over the item graph."""
@@ -139,9 +146,8 @@ class LATTICE(Recommender):
         """Return ``bpr`` and ``reg``, both on the final rows unless ``reg_rows`` says otherwise."""
         graph = self.item_graph() if self._epoch_graph is None else self._epoch_graph
         final = self._encode(graph)
-        self._epoch_graph = WeightedGraph(graph.adjacency, graph.weight.detach())
-        ego = Embeddings(self.user_embedding, self.item_embedding)
-        return ranking_losses(batch, final=final, ego=ego, config=self.config)
+        self._epoch_graph = graph._replace(weight=graph.weight.detach())
+        return ranking_losses(batch, final=final, ego=self.ego, config=self.config)
 
     def _learned(self, share: Tensor) -> list[WeightedEdges]:
         """Return the normalised graphs of the projected features, times their shares."""
@@ -156,14 +162,13 @@ class LATTICE(Recommender):
                 for (edges, weight), s in zip(graphs, share, strict=True)
             ]
         weighted = [(edges, s * weight) for (edges, weight), s in zip(graphs, share, strict=True)]
-        adjacency, weight = sum_item_graphs(weighted, num_items=self.num_items)
-        edges = adjacency.edge_index()
+        edges, weight = sum_graphs(weighted, num_nodes=self.num_items)
         return [(edges, self._normalized(edges, weight))]
 
     def _normalized(self, edges: Tensor, weight: Tensor) -> Tensor:
         return normalize_by_row(edges, weight, num_nodes=self.num_items, norm="sym")
 
-    def _encode(self, graph: WeightedGraph) -> Embeddings:
-        user, item = self.propagation(self.user_embedding, self.item_embedding)
+    def _encode(self, graph: ItemGraph) -> Embeddings:
+        user, item = self.propagation(*self.ego)
         message = self.item_layers(self.item_embedding, *graph)
         return Embeddings(user, item + normalize_rows(message))

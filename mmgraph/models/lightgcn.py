@@ -9,12 +9,12 @@ from torch_geometric.data import HeteroData
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     ranking_losses,
     user_item_adjacency,
 )
-from mmgraph.nn import UserItemPropagation, id_embedding
+from mmgraph.nn import UserItemPropagation
 from mmgraph.nn.encoders import Init
 
 
@@ -27,7 +27,7 @@ class LightGCNConfig(ModelConfig):
     init: Init = "normal0.1"
 
 
-class LightGCN(Recommender):
+class LightGCN(IdRecommender):
     r"""Propagate id embeddings over the normalised user-item graph and average the layers.
 
     .. math::
@@ -50,9 +50,7 @@ class LightGCN(Recommender):
     Config = LightGCNConfig
 
     def __init__(self, graph: HeteroData, config: LightGCNConfig) -> None:
-        super().__init__(graph, config)
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
+        super().__init__(graph, config, init=config.init)
         self.propagation = UserItemPropagation(
             user_item_adjacency(graph), num_layers=config.num_layers
         )
@@ -64,11 +62,11 @@ class LightGCN(Recommender):
 
     def encode(self) -> Embeddings:
         """Return the averaged layers."""
-        return Embeddings(*self.propagation(self.user_embedding, self.item_embedding))
+        return Embeddings(*self.propagation(*self.ego))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr`` on the final rows and ``reg`` on the layer-0 rows, or where ``reg_rows`` says."""
-        ego, adjacency = Embeddings(self.user_embedding, self.item_embedding), None
+        ego, adjacency = self.ego, None
         if batch.neighborhood is not None:
             ego, adjacency = batch.neighborhood.rows_of(ego), batch.neighborhood.adjacency
         final = Embeddings(*self.propagation(*ego, adjacency))

@@ -13,8 +13,8 @@ from mmgraph.graph.schema import CO_ITEM
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     ranking_losses,
     required_features,
     user_item_adjacency,
@@ -29,7 +29,6 @@ from mmgraph.nn import (
     UserItemPropagation,
     edge_cosine,
     fuse_item_graphs,
-    id_embedding,
     normalize_by_row,
     normalize_rows,
 )
@@ -82,7 +81,7 @@ class MMGEFConfig(ModelConfig):
         return self
 
 
-class MMGEF(Recommender):
+class MMGEF(IdRecommender):
     r"""LightGCN whose items also receive a normalised message over the fused item graph.
 
     .. math::
@@ -108,10 +107,8 @@ class MMGEF(Recommender):
     config: MMGEFConfig
 
     def __init__(self, graph: HeteroData, config: MMGEFConfig) -> None:
-        super().__init__(graph, config)
+        super().__init__(graph, config, init=config.init)
         features = required_features(graph, config)
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.propagation = UserItemPropagation(
             user_item_adjacency(graph), num_layers=config.num_layers
         )
@@ -171,8 +168,7 @@ class MMGEF(Recommender):
             graph = self.item_graph()
         final = self._encode(graph)
         self._epoch_graph = graph._replace(content=graph.content.detach())
-        ego = Embeddings(self.user_embedding, self.item_embedding)
-        return ranking_losses(batch, final=final, ego=ego, config=self.config)
+        return ranking_losses(batch, final=final, ego=self.ego, config=self.config)
 
     def _neighbours(self, fused: Tensor) -> Tensor:
         include_self = not self.config.exclude_self
@@ -180,7 +176,7 @@ class MMGEF(Recommender):
         return knn_graph(x, self.config.k, include_self=include_self, mask=mask)[0]
 
     def _encode(self, graph: FusedItemGraph) -> Embeddings:
-        user, item = self.propagation(self.user_embedding, self.item_embedding)
+        user, item = self.propagation(*self.ego)
         weight = normalize_by_row(
             graph.edge_index,
             self.edge_fusion(graph.content, graph.cointeraction),

@@ -11,12 +11,12 @@ from torch_geometric.data import HeteroData
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     ranking_losses,
     user_item_adjacency,
 )
-from mmgraph.nn import NGCFConv, id_embedding, normalize_rows
+from mmgraph.nn import NGCFConv, normalize_rows
 from mmgraph.nn.conv.ngcf_conv import Preset
 from mmgraph.nn.encoders import Init
 
@@ -41,7 +41,7 @@ class NGCFConfig(ModelConfig):
     init: Init = "xavier_uniform"
 
 
-class NGCF(Recommender):
+class NGCF(IdRecommender):
     r"""Propagate ids through weighted layers; score with the unit rows of all layers behind the ids.
 
     .. math:: Z = [E^{(0)} , \mathrm{norm}(E^{(1)}), \dots, \mathrm{norm}(E^{(L)})]
@@ -62,10 +62,8 @@ class NGCF(Recommender):
     config: NGCFConfig
 
     def __init__(self, graph: HeteroData, config: NGCFConfig) -> None:
-        super().__init__(graph, config)
+        super().__init__(graph, config, init=config.init)
         dim = config.embedding_dim
-        self.user_embedding = id_embedding(self.num_users, dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, dim, init=config.init)
         self.adjacency = user_item_adjacency(graph)
         self.layers = nn.ModuleList(
             NGCFConv(dim, dim, preset=config.preset) for _ in range(config.num_layers)
@@ -85,11 +83,10 @@ class NGCF(Recommender):
         weight = None
         if self.config.node_dropout:
             weight = F.dropout(self.adjacency.value, self.config.node_dropout, self.training)
-        ego = Embeddings(self.user_embedding, self.item_embedding)
-        return ranking_losses(batch, final=self._encode(weight), ego=ego, config=self.config)
+        return ranking_losses(batch, final=self._encode(weight), ego=self.ego, config=self.config)
 
     def _encode(self, edge_weight: Tensor | None) -> Embeddings:
-        x = torch.cat([self.user_embedding, self.item_embedding])
+        x = torch.cat(self.ego)
         depths = [x]
         for layer in self.layers:
             x = layer(x, self.adjacency, edge_weight)

@@ -1,5 +1,6 @@
 """VBPR: matrix factorisation whose items also carry projected content."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,9 +11,10 @@ from torch_geometric.data import HeteroData
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
-    Recommender,
     Stage,
+    distinct_items,
     ranking_losses,
     required_features,
 )
@@ -39,7 +41,7 @@ class VBPRConfig(ModelConfig):
     init: Init = "xavier_uniform"
 
 
-class VBPR(Recommender):
+class VBPR(IdRecommender):
     r"""Score by ids, by the user's taste in the item's content, and by what the content says to everybody.
 
     .. math::
@@ -63,12 +65,10 @@ class VBPR(Recommender):
     config: VBPRConfig
 
     def __init__(self, graph: HeteroData, config: VBPRConfig) -> None:
-        super().__init__(graph, config)
+        super().__init__(graph, config, init=config.init)
         features = required_features(graph, config)
         if config.unit_features:
             features = {name: (normalize_rows(x), has) for name, (x, has) in features.items()}
-        self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=config.init)
-        self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=config.init)
         self.user_taste = id_embedding(self.num_users, config.content_dim, init=config.init)
         # One column more than the content: what it says to everybody.
         self.content = ModalityEncoders(
@@ -90,29 +90,30 @@ class VBPR(Recommender):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr``, ``reg`` on the trainable rows of the batch, and ``content_reg`` if it has a weight."""
-        items, place = torch.unique(
-            torch.cat([batch.positive, batch.negative]), return_inverse=True
-        )
+        items, place = distinct_items(batch)
         content = torch.stack([*self.content(items).values()]).sum(dim=0)
-        user, item = (
-            table.index_select(0, rows)
-            for table, rows in zip(self._ids(), (batch.user, items), strict=True)
-        )
+        ids = self._ids(batch.user, items)
         # The batch as a catalogue of its own: its users in order, its distinct items.
-        small = Batch(torch.arange(len(user), device=user.device), *place.chunk(2))
-        final, ego = self._join(user, item, content), Embeddings(user, item)
-        terms = ranking_losses(small, final=final, ego=ego, config=self.config)
+        small = Batch(torch.arange(len(batch.user), device=batch.user.device), *place)
+        final = self._join(*ids, content)
+        terms = ranking_losses(small, final=final, ego=ids, config=self.config)
         if self.config.content_reg_weight:
             squares = [weight.square().sum() for weight in self.content.parameters()]
             terms["content_reg"] = torch.stack(squares).sum() / 2
         return terms
 
-    def _ids(self) -> Embeddings:
-        """Return what is learned of each user and each item alone."""
-        item: Tensor = self.item_embedding
-        if self.config.item_bias:
-            item = torch.cat([item, self.bias_item], dim=1)
-        return Embeddings(torch.cat([self.user_embedding, self.user_taste], dim=1), item)
+    def _ids(self, users: Tensor | None = None, items: Tensor | None = None) -> Embeddings:
+        """Return what is learned of some users and items alone, or of all."""
+
+        def side_by_side(tables: Sequence[Tensor], rows: Tensor | None) -> Tensor:
+            chosen = tables if rows is None else [x.index_select(0, rows) for x in tables]
+            return torch.cat([*chosen], dim=1)
+
+        of_item = [self.item_embedding, *([self.bias_item] if self.config.item_bias else [])]
+        return Embeddings(
+            side_by_side([self.user_embedding, self.user_taste], users),
+            side_by_side(of_item, items),
+        )
 
     def _join(self, user: Tensor, item: Tensor, content: Tensor) -> Embeddings:
         width = self.config.embedding_dim

@@ -20,7 +20,7 @@ from mmgraph.nn.structure import (
     mix_item_graphs,
     normalize_by_row,
     shares_of,
-    sum_item_graphs,
+    sum_graphs,
 )
 
 __all__ = [
@@ -51,5 +51,5 @@ __all__ = [
     "num_kept",
     "presence_mean",
     "shares_of",
-    "sum_item_graphs",
+    "sum_graphs",
 ]

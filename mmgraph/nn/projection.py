@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmgraph.errors import ConfigError
+from mmgraph.sparse.autocast import exactly, product_dtype
 
 _CHUNK = 2**20
 """Numbers gathered at a time: 4 MB in float32, which stay in the cache of a core until they are multiplied."""
@@ -44,9 +45,7 @@ def linear_rows(x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None = N
         raise ConfigError(
             "the features of linear_rows must be constant (got some that want a gradient); use torch.nn.Linear"
         )
-    dtype, kind = x.dtype, x.device.type
-    if torch.is_autocast_enabled(kind) and dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(kind)
+    dtype = product_dtype(x)
     bias = weight.new_zeros(weight.size(0)) if bias is None else bias
     result: Tensor = _LinearRows.apply(x, rows, weight.to(dtype), bias.to(dtype))  # type: ignore[no-untyped-call]
     return result
@@ -57,7 +56,7 @@ class _LinearRows(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, rows)
         result = weight.new_empty(rows.numel(), weight.size(0))
-        with torch.autocast(x.device.type, enabled=False):
+        with exactly(x):
             for part in _chunks(x, rows):
                 torch.addmm(
                     bias,
@@ -79,7 +78,7 @@ class _LinearRows(torch.autograd.Function):
             # Chunks are added up in float32, also where each is bfloat16.
             exact = torch.promote_types(gradient.dtype, torch.float32)
             total = gradient.new_zeros(gradient.size(1), x.size(1), dtype=exact)
-            with torch.autocast(x.device.type, enabled=False):
+            with exactly(x):
                 for part in _chunks(x, rows):
                     given = x.index_select(0, rows[part]).to(gradient.dtype)
                     if exact == gradient.dtype:

@@ -14,13 +14,6 @@ WeightedEdges = tuple[Tensor, Tensor]
 """``edge_index`` (2, num_edges) and ``edge_weight`` (num_edges,)."""
 
 
-class WeightedGraph(NamedTuple):
-    """A matrix whose stored weights do not count, and the weights that do, in its order; they may carry gradients."""
-
-    adjacency: SparseAdjacency
-    weight: Tensor
-
-
 class FusedItemGraph(NamedTuple):
     """The union of content and co-interaction edges, with each graph's weight on every edge (0 where it has none)."""
 
@@ -64,10 +57,8 @@ def merge_edges(first: Tensor, second: Tensor, *, num_nodes: int) -> tuple[Tenso
         >>> union.tolist(), a.tolist(), b.tolist()
         ([[1, 0], [0, 1]], [0], [1, 0])
     """
-    keys = torch.cat([edges[1] * num_nodes + edges[0] for edges in (first, second)])
-    union, position = torch.unique(keys, return_inverse=True)
-    edge_index = torch.stack([union % num_nodes, union // num_nodes])
-    return edge_index, position[: first.size(1)], position[first.size(1) :]
+    edge_index, place = _union([first, second], num_nodes)
+    return edge_index, place[: first.size(1)], place[first.size(1) :]
 
 
 def mix_item_graphs(
@@ -107,31 +98,30 @@ def mix_item_graphs(
         (edges, (part / count.clamp(min=1)).index_select(0, edges[1]))
         for part, count, edges in zip(share, degree, graphs, strict=True)
     ]
-    adjacency, weight = sum_item_graphs(weighted, num_items=num_items)
-    return SparseAdjacency(adjacency.edge_index(), weight.float(), size=adjacency.size)
+    edges, weight = sum_graphs(weighted, num_nodes=num_items)
+    return SparseAdjacency(edges, weight.float(), size=(num_items, num_items))
 
 
-def sum_item_graphs(graphs: Sequence[WeightedEdges], *, num_items: int) -> WeightedGraph:
-    """Return the sum of item graphs: every edge of any, with the sum of its weights. Gradients reach all weights.
+def sum_graphs(graphs: Sequence[WeightedEdges], *, num_nodes: int) -> WeightedEdges:
+    """Return the sum of graphs: every edge of any, by target, then source, with the sum of its weights.
+
+    Gradients reach all weights.
 
     Shapes:
-        graphs (2, num_edges) int64 and (num_edges,) each.
+        graphs (2, num_edges) int64 and (num_edges,) each; returns the same.
 
     Complexity: O(E log E) for E edges in all.
 
     Example:
         >>> one = torch.tensor([[1, 0], [0, 1]]), torch.tensor([0.5, 2.0])
         >>> two = torch.tensor([[1], [0]]), torch.tensor([1.0])
-        >>> adjacency, weight = sum_item_graphs([one, two], num_items=2)
-        >>> adjacency.edge_index().tolist(), weight.tolist()
+        >>> edge_index, weight = sum_graphs([one, two], num_nodes=2)
+        >>> edge_index.tolist(), weight.tolist()
         ([[1, 0], [0, 1]], [1.5, 2.0])
     """
-    edges = torch.cat([edge_index for edge_index, _ in graphs], dim=1)
-    weights = torch.cat([edge_weight for _, edge_weight in graphs])
-    keys, place = torch.unique(edges[1] * num_items + edges[0], return_inverse=True)
-    edge_index = torch.stack([keys % num_items, keys // num_items])
-    total = weights.new_zeros(keys.numel()).index_add(0, place, weights)
-    return WeightedGraph(SparseAdjacency(edge_index, size=(num_items, num_items)), total)
+    edge_index, place = _union([edges for edges, _ in graphs], num_nodes)
+    weights = torch.cat([weight for _, weight in graphs])
+    return edge_index, weights.new_zeros(edge_index.size(1)).index_add(0, place, weights)
 
 
 def shares_of(given: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
@@ -209,3 +199,10 @@ def normalize_by_row(
     )
     scaled = edge_weight * power.index_select(0, edge_index[1])
     return scaled * power.index_select(0, edge_index[0]) if norm == "sym" else scaled
+
+
+def _union(edge_sets: Sequence[Tensor], num_nodes: int) -> tuple[Tensor, Tensor]:
+    """Return the union by target, then source, and the place in it of each edge of all sets in turn."""
+    keys = torch.cat([edges[1] * num_nodes + edges[0] for edges in edge_sets])
+    union, place = torch.unique(keys, return_inverse=True)
+    return torch.stack([union % num_nodes, union // num_nodes]), place

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +25,7 @@ from mmgraph.files import write_file
 from mmgraph.sparse.adjacency import SparseAdjacency
 from mmgraph.sparse.extensions import cache_root
 from mmgraph.sparse.product import Backend, product
+from mmgraph.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 
@@ -157,12 +157,6 @@ def cache_file(device: torch.device) -> Path:
 
 
 def _circumstances(device: torch.device) -> dict[str, Any]:
-    packages: dict[str, str | None] = {}
-    for package in _PACKAGES:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            packages[package] = None
     threads = torch.get_num_threads() if device.type == "cpu" else None
     instructions = torch.backends.cpu.get_cpu_capability() if device.type == "cpu" else None
     return {
@@ -170,7 +164,7 @@ def _circumstances(device: torch.device) -> dict[str, Any]:
         "device": device_name(device),
         "instructions": instructions,
         "threads": threads,
-        "packages": packages,
+        "packages": installed_versions(_PACKAGES),
     }
 
 

@@ -2,11 +2,11 @@
 
 from typing import get_args
 
-import torch
 from torch import Tensor
 
 from mmgraph.errors import ConfigError, GraphError, nearest
 from mmgraph.sparse.adjacency import SparseAdjacency
+from mmgraph.sparse.autocast import product_dtype
 from mmgraph.sparse.calibration import Case
 from mmgraph.sparse.choice import backend_of, choose
 from mmgraph.sparse.product import Reduce, product
@@ -68,9 +68,8 @@ def matmul(
         raise ConfigError(
             f"reduce must be a known one (got {reduce!r}){nearest(reduce, get_args(Reduce))}"
         )
-    kind = x.device.type
-    if reduce != "max" and torch.is_autocast_enabled(kind) and x.dtype != torch.float64:
-        x = x.to(torch.get_autocast_dtype(kind))
+    if reduce != "max":
+        x = x.to(product_dtype(x))
     learned = edge_weight is not None and edge_weight.requires_grad
     case = Case(x.device, x.dtype, "max" if reduce == "max" else "sum", learned)
     name = choose(case, name=backend, num_edges=adj.num_edges)

@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 from mmgraph.errors import GraphError
 from mmgraph.sparse.adjacency import SparseAdjacency
+from mmgraph.sparse.autocast import exactly, product_dtype
 from mmgraph.sparse.calibration import Case
 from mmgraph.sparse.choice import backend_of, choose
 from mmgraph.sparse.product import Backend
@@ -59,9 +60,7 @@ def sum_of_powers(
         raise GraphError(
             "powers need a matrix whose weights are constant (got some that want a gradient); use matmul layer by layer"
         )
-    kind, dtype = x.device.type, x.dtype
-    if torch.is_autocast_enabled(kind) and dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(kind)
+    dtype = product_dtype(x)
     name = choose(Case(x.device, dtype, "sum", False), name=backend, num_edges=adj.num_edges)
     how = (num_layers, scale, dtype)
     total: Tensor = _PowerSum.apply(x, adj, backend_of(name), how)  # type: ignore[no-untyped-call]
@@ -100,7 +99,7 @@ def _horner(
     num_layers, scale, dtype = how
     rowptr, col = (adj.t_rowptr, adj.t_col) if transposed else (adj.rowptr, adj.col)
     total = x
-    with torch.autocast(x.device.type, enabled=False):
+    with exactly(x):
         weights = adj.weights(dtype, transposed=transposed)
         for _ in range(num_layers):
             product = backend.multiply(rowptr, col, weights, total.to(dtype), adj.size[0])

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmgraph.sparse.adjacency import SparseAdjacency
+from mmgraph.sparse.autocast import exactly
 from mmgraph.sparse.pieces import first_hits, pieces
 from mmgraph.sparse.sampled import sampled_product
 
@@ -85,7 +86,7 @@ class _Sum(torch.autograd.Function):
         # Stored values are saved as they are, so that a change before the gradient is noticed.
         kept = adj.value if how[0] else value
         ctx.save_for_backward(x if needs_value else None, kept if needs_x else None)
-        with _exact(x):
+        with exactly(x):
             return backend.multiply(adj.rowptr, adj.col, value, x, adj.size[0])
 
     @staticmethod
@@ -96,7 +97,7 @@ class _Sum(torch.autograd.Function):
         gradient = gradients[0].contiguous()
         stored, mean = ctx.how
         grad_x = grad_value = None
-        with _exact(gradient):
+        with exactly(gradient):
             if value is not None:
                 if stored:
                     value = adj.weights(gradient.dtype, mean=mean, transposed=True)
@@ -139,8 +140,3 @@ class _Maximum(torch.autograd.Function):
             if grad_value is not None:
                 grad_value[edges] = (received * ends).sum(dim=1)
         return grad_x, grad_value, None, None
-
-
-def _exact(like: Tensor) -> torch.autocast:
-    """Keep autocast from changing the precision that was chosen before the kernel was called."""
-    return torch.autocast(like.device.type, enabled=False)

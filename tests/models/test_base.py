@@ -1,15 +1,19 @@
 import pytest
 import torch
 
-from mmgraph.errors import ConfigError
+from mmgraph.errors import ConfigError, GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    IdRecommender,
     ModelConfig,
     Recommender,
+    content_graph,
+    distinct_items,
     ranking_losses,
+    required_features,
     user_item_adjacency,
 )
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
@@ -65,3 +69,42 @@ def test_losses_by_hand():
         assert terms["bpr"].item() == pytest.approx(0.3132617)
         penalty[rows] = terms["reg"].item()
     assert penalty == {"final": 3.0, "ego": 0.0}
+
+
+def test_id_rows_are_drawn_users_first():
+    torch.manual_seed(3)
+    model = IdRecommender(
+        checkerboard_graph(), ModelConfig(name="x", embedding_dim=4), init="normal0.1"
+    )
+    torch.manual_seed(3)
+    for table in (model.ego.user, model.ego.item):
+        assert torch.equal(table, torch.empty(12, 4).normal_(std=0.1))
+    assert model.ego.user is model.user_embedding
+    assert model.ego.item is model.item_embedding
+
+
+def test_distinct_items_lead_back_to_the_batch():
+    batch = Batch(torch.tensor([5, 5, 1]), torch.tensor([8, 2, 8]), torch.tensor([2, 0, 4]))
+    items, place = distinct_items(batch)
+    assert items.tolist() == [0, 2, 4, 8]
+    assert items[place].tolist() == [batch.positive.tolist(), batch.negative.tolist()]
+
+
+def test_the_content_graph_mixes_the_modalities_by_name():
+    graph = checkerboard_graph()
+    only_text = content_graph(graph, {"image": 0.0}).to_dense()
+    source, target = graph["item", "knn_text", "item"].edge_index
+    expected = torch.zeros(12, 12)
+    expected[target, source] = 1 / 3
+    torch.testing.assert_close(only_text, expected)
+    assert not torch.equal(content_graph(graph, {}).to_dense(), expected)
+
+
+def test_a_graph_without_features_is_refused_by_the_models_name():
+    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=()))
+    config = ModelConfig(name="seer")
+    assert tuple(required_features(graph, config)) == ("text", "image")
+    for name in ("text", "image"):
+        del graph["item"][f"x_{name}"]
+    with pytest.raises(GraphError, match="seer needs item features"):
+        required_features(graph, config)

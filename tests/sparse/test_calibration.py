@@ -157,7 +157,9 @@ def test_threads_and_packages_have_files_of_their_own(monkeypatch: pytest.Monkey
     one = cache_file(CPU)
     torch.set_num_threads(2)
     two = cache_file(CPU)
-    monkeypatch.setattr(calibration, "version", lambda package: "0.0.1")
+    monkeypatch.setattr(
+        calibration, "installed_versions", lambda packages: dict.fromkeys(packages, "0.0.1")
+    )
     assert len({one, two, cache_file(CPU)}) == 3
 
 

@@ -28,7 +28,10 @@ _BLOCK = 1 << 14
 _EXTRA = 6
 """Candidates fetched beyond those wanted, for float64 to choose from."""
 
-_HNSW_LINKS, _HNSW_EFFORT = 32, 80
+HNSW_LINKS = 32
+"""Links of a row in FAISS's graph, which keeps twice as many at the bottom, of four bytes each."""
+
+_HNSW_EFFORT = 80
 
 
 def approximate_candidates(
@@ -98,7 +101,7 @@ def _build_index(rows: FeatureRows, method: str, seed: int) -> Any:
     metric = faiss.METRIC_L2 if rows.metric == "l2" else faiss.METRIC_INNER_PRODUCT
     index: Any
     if method == "hnsw":
-        index = faiss.IndexHNSWFlat(rows.dim, _HNSW_LINKS, metric)
+        index = faiss.IndexHNSWFlat(rows.dim, HNSW_LINKS, metric)
         index.hnsw.efConstruction = _HNSW_EFFORT
     else:
         # About sqrt(items) / 4 rows in a cluster: finding clusters costs as much as reading them.

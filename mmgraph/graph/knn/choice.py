@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmgraph.errors import GraphError
 from mmgraph.graph.knn import join
+from mmgraph.graph.knn.approximate import HNSW_LINKS
 from mmgraph.graph.knn.flat import QUERY_ROWS
 from mmgraph.graph.knn.float32 import summation_error
 from mmgraph.graph.knn.operand import (
@@ -130,7 +131,7 @@ def needed_memory(
         return int(dense + QUERY_ROWS * (count + 9) * 64 + lists + chunk)
     if method == "ivf":
         return int(dense * 1.5 + num_rows * 16 + lists + chunk)
-    return int(dense + num_rows * (32 * 2 * 4 + 64) + lists + chunk)
+    return int(dense + num_rows * (HNSW_LINKS * 2 * 4 + 64) + lists + chunk)
 
 
 def _ways(

@@ -1,14 +1,12 @@
 """The weighted neighbour sum of LightGCN, also used on item-item and user-user graphs."""
 
-from typing import Optional
-
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
 
-from mmgraph.sparse import SparseAdjacency, matmul
+from mmgraph.nn.conv.weighted_sum import WeightedSum
+from mmgraph.sparse import SparseAdjacency
 
 
-class LightGCNConv(MessagePassing):  # type: ignore[misc]
+class LightGCNConv(WeightedSum):
     r"""Sum the neighbours' rows with the weights of the edges; no parameters, no self loops, no non-linearity.
 
     .. math:: \mathbf{x}'_t = \sum_{s \in \mathcal{N}(t)} w_{st}\, \mathbf{x}_s
@@ -33,19 +31,8 @@ class LightGCNConv(MessagePassing):  # type: ignore[misc]
         [[0.0, 2.0], [1.0, 0.0]]
     """
 
-    def __init__(self) -> None:
-        super().__init__(aggr="add")
-
     def forward(
         self, x: Tensor, graph: SparseAdjacency | Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
         """Return the new rows of the targets."""
-        if isinstance(graph, SparseAdjacency):
-            return matmul(graph, x, edge_weight=edge_weight)
-        messages: Tensor = self.propagate(graph, x=x, edge_weight=edge_weight)
-        return messages
-
-    # PyG reads this signature and knows Optional, not the newer union.
-    def message(self, x_j: Tensor, edge_weight: Optional[Tensor]) -> Tensor:  # noqa: UP045
-        """Return the message along each edge."""
-        return x_j if edge_weight is None else edge_weight[:, None] * x_j
+        return self.neighbour_sum(x, graph, edge_weight)

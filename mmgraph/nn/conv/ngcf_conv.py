@@ -1,17 +1,17 @@
 """The layer of NGCF: neighbours' rows, and their products with the row that receives."""
 
-from typing import Literal, Optional
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
 
-from mmgraph.sparse import SparseAdjacency, matmul
+from mmgraph.nn.conv.weighted_sum import WeightedSum
+from mmgraph.sparse import SparseAdjacency
 
 Preset = Literal["paper", "as_released"]
 
 
-class NGCFConv(MessagePassing):  # type: ignore[misc]
+class NGCFConv(WeightedSum):
     r"""Transform the sum of the neighbours, and its element-wise product with the own row.
 
     With :math:`s_t = \sum_{s \in \mathcal{N}(t)} w_{st} x_s`:
@@ -45,7 +45,7 @@ class NGCFConv(MessagePassing):  # type: ignore[misc]
     def __init__(
         self, in_dim: int, out_dim: int, *, preset: Preset = "paper", slope: float = 0.2
     ) -> None:
-        super().__init__(aggr="add")
+        super().__init__()
         self.preset, self.slope = preset, slope
         released = preset == "as_released"
         self.of_sum = nn.Linear(in_dim, out_dim, bias=released)
@@ -59,16 +59,8 @@ class NGCFConv(MessagePassing):  # type: ignore[misc]
         self, x: Tensor, graph: SparseAdjacency | Tensor, edge_weight: Tensor | None = None
     ) -> Tensor:
         """Return the new rows."""
-        if isinstance(graph, SparseAdjacency):
-            near = matmul(graph, x, edge_weight=edge_weight)
-        else:
-            near = self.propagate(graph, x=x, edge_weight=edge_weight)
+        near = self.neighbour_sum(x, graph, edge_weight)
         if self.preset == "paper":
             return F.leaky_relu(self.of_sum(near + x) + self.of_product(near * x), self.slope)
         first, second = self.of_sum(near), self.of_product(near * x)
         return F.leaky_relu(first, self.slope) + F.leaky_relu(second, self.slope)
-
-    # PyG reads this signature and knows Optional, not the newer union.
-    def message(self, x_j: Tensor, edge_weight: Optional[Tensor]) -> Tensor:  # noqa: UP045
-        """Return the message along each edge."""
-        return x_j if edge_weight is None else edge_weight[:, None] * x_j
