@@ -1,6 +1,6 @@
 """What every recommender promises to the trainer, the evaluator and the exporter."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -28,6 +28,9 @@ from mmgraph.nn import (
 from mmgraph.nn.encoders import Init
 from mmgraph.nn.regularizers import Penalty
 from mmgraph.sparse import SparseAdjacency
+
+ModalityFusion = Literal["none", "joint", "late"]
+"""A model may read no features, mix the modalities before it scores, or score by a sum over the modalities."""
 
 
 class Embeddings(NamedTuple):
@@ -63,6 +66,18 @@ class Batch(NamedTuple):
     neighborhood: Neighborhood | None = None
 
 
+class Rows(NamedTuple):
+    """The vectors that a batch is scored with, a row for each triple; (batch, dim) each."""
+
+    user: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    def scores(self) -> tuple[Tensor, Tensor]:
+        """Return the inner products of the users with their positive and with their negative items; (batch,) each."""
+        return (self.user * self.positive).sum(dim=1), (self.user * self.negative).sum(dim=1)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One phase of training: what learns, by which weighted terms, for how long.
@@ -83,7 +98,15 @@ class Stage:
 
 
 class ModelConfig(BaseModel):
-    """What all models have: a name, a width, and a named penalty on the rows of the batch.
+    """What all models have: a name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+
+
+class EmbeddingConfig(ModelConfig):
+    """What models with trainable rows have: a width, and a named penalty on the rows of the batch.
 
     Attributes:
         embedding_dim: Width of a vector.
@@ -92,9 +115,6 @@ class ModelConfig(BaseModel):
         reg_rows: ``ego`` penalises the rows of the trainable tables (LightGCN), ``final`` those that score (LATTICE).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str
     embedding_dim: int = Field(default=64, ge=1)
     reg_weight: float = Field(default=1e-4, ge=0)
     reg_kind: Penalty = "half_sq"
@@ -110,9 +130,18 @@ class Recommender(nn.Module):
     Args:
         graph: A graph that satisfies ``mmgraph.graph.check_graph`` and has the edges ``edges_for(config)`` names.
         config: The model's own configuration.
+
+    Attributes:
+        modality_fusion: What becomes of the items' features.
+        ablations: The rows of the paper's ablation table: by label overrides of a recipe, such as ``{"model.k": 5}``.
+        late_fusion_defaults: Keys of the config whose default is another one where this model serves another that
+            weighs its modalities.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    modality_fusion: ClassVar[ModalityFusion] = "none"
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    late_fusion_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, graph: HeteroData, config: ModelConfig) -> None:
         super().__init__()
@@ -134,8 +163,13 @@ class Recommender(nn.Module):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The phases of training, in order; by default one, with the config's weight on the term ``reg``."""
-        return (Stage(loss_weights={"reg": self.config.reg_weight}),)
+        """The phases of training, in order; by default one, with the config's weight, if any, on the term ``reg``.
+
+        A model that is not trained has none.
+        """
+        config = self.config
+        weights = {"reg": config.reg_weight} if isinstance(config, EmbeddingConfig) else {}
+        return (Stage(loss_weights=weights),)
 
     @property
     def num_hops(self) -> int | None:
@@ -146,9 +180,23 @@ class Recommender(nn.Module):
         """Return the final vectors of all users and items."""
         raise TypeError(f"{type(self).__name__} must define encode()")
 
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return the vectors that a batch is scored with in training."""
+        return rows_of(self.encode(), batch)
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return the unweighted named terms of the loss besides the criterion of the ranking.
+
+        Args:
+            batch: The triples.
+            rows: What :meth:`batch_rows` returned for them.
+        """
+        return {}
+
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the unweighted named terms of the loss on a batch, which is left as it is."""
-        raise TypeError(f"{type(self).__name__} must define losses()")
+        """Return the unweighted named terms of the loss on a batch: by default ``bpr`` and the penalties."""
+        rows = self.batch_rows(batch)
+        return {"bpr": bpr_loss(*rows.scores()), **self.penalties(batch, rows)}
 
     def score(self, users: Tensor, embeddings: Embeddings | None = None) -> Tensor:
         """Return the scores of all items for some users: by default inner products.
@@ -167,9 +215,46 @@ class Recommender(nn.Module):
         """Return vectors whose inner product is the score, or None if there are none."""
         return self.encode()
 
-    def modality_embeddings(self) -> dict[str, Embeddings]:
-        """Return the vectors of each modality, for late-fusion models; empty for others."""
+    @property
+    def modality_widths(self) -> dict[str, int]:
+        """Columns of each modality in the vectors of a late-fusion model, side by side; empty for others."""
         return {}
+
+    def modality_embeddings(self) -> dict[str, Embeddings]:
+        """Return the vectors of each modality, whose scores add up to the score; empty but for late-fusion models."""
+        widths = self.modality_widths
+        if not widths:
+            return {}
+        parts = (x.split([*widths.values()], dim=1) for x in self.encode())
+        return {
+            name: Embeddings(user, item) for name, user, item in zip(widths, *parts, strict=True)
+        }
+
+    def modality_weights(self) -> dict[str, Tensor]:
+        """Return how far each modality of an item is trusted, if that is learned; empty if not.
+
+        Shapes:
+            (num_items,) for each modality; the sum over the modalities is 1.
+        """
+        return {}
+
+    def modality_influence(self, users: Tensor, items: Tensor) -> dict[str, Tensor]:
+        """Return the share of each part of an item in the score of ``users[i]`` for ``items[i]``, if there are such.
+
+        The parts are ``interactions`` and the modalities; empty for models that do not weigh them for each pair.
+
+        Shapes:
+            users, items (n,) int64; (n,) for each part; the sum over the parts is 1.
+        """
+        return {}
+
+    def item_vectors(self) -> Tensor:
+        """Return vectors that stand for the items where no user is known; (num_items, dim)."""
+        return self.encode().item
+
+    def modality_vectors(self) -> dict[str, Tensor]:
+        """Return vectors that stand for the items in each modality, (num_items, dim) each; empty if there are none."""
+        return {name: part.item for name, part in self.modality_embeddings().items()}
 
     def on_stage(self, stage: Stage) -> None:
         """Be told that a stage begins."""
@@ -190,15 +275,36 @@ class IdRecommender(Recommender):
         init: How the rows are drawn, users first; see ``mmgraph.nn.id_embedding``.
     """
 
-    def __init__(self, graph: HeteroData, config: ModelConfig, *, init: Init) -> None:
+    config: EmbeddingConfig
+
+    def __init__(self, graph: HeteroData, config: EmbeddingConfig, *, init: Init) -> None:
         super().__init__(graph, config)
         self.user_embedding = id_embedding(self.num_users, config.embedding_dim, init=init)
         self.item_embedding = id_embedding(self.num_items, config.embedding_dim, init=init)
 
     @property
+    def tables(self) -> tuple[Embeddings, ...]:
+        """The trainable tables, side by side."""
+        return (Embeddings(self.user_embedding, self.item_embedding),)
+
+    @property
     def ego(self) -> Embeddings:
-        """The rows themselves."""
-        return Embeddings(self.user_embedding, self.item_embedding)
+        """The trainable rows of all users and items."""
+        return Embeddings(*_side_by_side(self.tables))
+
+    def ego_rows(self, batch: Batch) -> Rows:
+        """Return what a batch has of the trainable rows."""
+        part = batch.neighborhood
+        tables = self.tables if part is None else [part.rows_of(table) for table in self.tables]
+        # Chosen first and joined then: a batch is small.
+        return Rows(*_side_by_side([rows_of(table, batch) for table in tables]))
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return ``reg`` on the rows that the config names, if it has a weight."""
+        if not self.config.reg_weight:
+            return {}
+        penalised = self.ego_rows(batch) if self.config.reg_rows == "ego" else rows
+        return {"reg": l2_penalty(penalised, kind=self.config.reg_kind)}
 
 
 def score_function(model: Recommender) -> Callable[[Tensor], Tensor]:
@@ -217,39 +323,13 @@ def score_function(model: Recommender) -> Callable[[Tensor], Tensor]:
     return score
 
 
-def ranking_losses(
-    batch: Batch, *, final: Embeddings, ego: Embeddings, config: ModelConfig
-) -> dict[str, Tensor]:
-    """Return BPR on the final rows of a batch and the penalty on the rows the config names, as ``{"bpr", "reg"}``.
-
-    A penalty of weight zero is left out.
-
-    Args:
-        batch: The triples.
-        final: The vectors that score.
-        ego: The trainable tables they come from.
-        config: Which rows are penalised (``reg_rows``), and how (``reg_kind``).
-    """
-    rows = user, positive, negative = rows_of(final, batch)
-    terms = {"bpr": bpr_loss((user * positive).sum(dim=1), (user * negative).sum(dim=1))}
-    if config.reg_weight:
-        if config.reg_rows == "ego":
-            rows = rows_of(ego, batch)
-        terms["reg"] = l2_penalty(rows, kind=config.reg_kind)
-    return terms
-
-
-def rows_of(vectors: Embeddings, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the rows of a batch's users, positive and negative items.
-
-    Shapes:
-        returns (batch, dim) three times.
-    """
+def rows_of(vectors: Embeddings, batch: Batch) -> Rows:
+    """Return the rows of a batch's users, positive and negative items."""
     # index_select: its gradient is the same for any number of threads, that of indexing is not.
     # Both kinds of item at once: each gradient of a selection is a table of all items.
     items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative]))
     positive, negative = items.chunk(2)
-    return vectors.user.index_select(0, batch.user), positive, negative
+    return Rows(vectors.user.index_select(0, batch.user), positive, negative)
 
 
 def distinct_items(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -309,3 +389,11 @@ def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:
         num_items=int(graph["item"].num_nodes),
         self_weight=loops,
     )
+
+
+def _side_by_side(tables: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """Return the first members of all joined by columns, then the second ones, and so on."""
+    return [
+        parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        for parts in zip(*tables, strict=True)
+    ]

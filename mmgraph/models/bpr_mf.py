@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, IdRecommender, ModelConfig, ranking_losses
+from mmgraph.models.base import EmbeddingConfig, Embeddings, IdRecommender
 from mmgraph.nn.encoders import Init
 
 
-class BPRMFConfig(ModelConfig):
+class BPRMFConfig(EmbeddingConfig):
     """Options of BPR-MF."""
 
     name: Literal["bpr_mf"] = "bpr_mf"
@@ -36,7 +35,3 @@ class BPRMF(IdRecommender):
     def encode(self) -> Embeddings:
         """Return the two tables."""
         return self.ego
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` and ``reg``."""
-        return ranking_losses(batch, final=self.ego, ego=self.ego, config=self.config)

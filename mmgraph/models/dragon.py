@@ -10,12 +10,12 @@ from torch_geometric.data import HeteroData
 from mmgraph.graph.schema import CO_USER
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
-    ModelConfig,
     Recommender,
+    Rows,
     content_graph,
     required_features,
-    rows_of,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -30,7 +30,7 @@ from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency, segment_softmax
 
 
-class DRAGONConfig(ModelConfig):
+class DRAGONConfig(EmbeddingConfig):
     """Options of DRAGON; ``embedding_dim`` is the width of one modality.
 
     Attributes:
@@ -78,6 +78,7 @@ class DRAGON(Recommender):
     """
 
     Config = DRAGONConfig
+    modality_fusion = "late"
     config: DRAGONConfig
 
     def __init__(self, graph: HeteroData, config: DRAGONConfig) -> None:
@@ -126,22 +127,20 @@ class DRAGON(Recommender):
             item + self.item_layers(item, self.item_graph),
         )
 
-    def modality_embeddings(self) -> dict[str, Embeddings]:
-        """Return each modality's columns; the sum of their scores is the score."""
-        parts = (x.split(self.config.embedding_dim, dim=1) for x in self.encode())
-        return {
-            name: Embeddings(user, item)
-            for name, user, item in zip(self.modalities, *parts, strict=True)
-        }
+    @property
+    def modality_widths(self) -> dict[str, int]:
+        """As many columns for each modality."""
+        return dict.fromkeys(self.modalities, self.config.embedding_dim)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr``, and ``reg`` on the preferences of the batch's users and on all weights."""
-        user, positive, negative = rows_of(self.encode(), batch)
-        scores = (user * positive).sum(dim=1), (user * negative).sum(dim=1)
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return ``reg`` on the preferences of the batch's users and on all weights."""
         own = self.gcn.user_preference.index_select(0, batch.user)
         blocks = [*own.split(self.config.embedding_dim, dim=1), self.user_weight]
         penalties = [l2_penalty([block], kind=self.config.reg_kind) for block in blocks]
-        return {
-            "bpr": bpr_loss(*scores, base=self.config.bpr_base),
-            "reg": torch.stack(penalties).sum(),
-        }
+        return {"reg": torch.stack(penalties).sum()}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return ``bpr`` to the configured base, and the penalty."""
+        rows = self.batch_rows(batch)
+        criterion = bpr_loss(*rows.scores(), base=self.config.bpr_base)
+        return {"bpr": criterion, **self.penalties(batch, rows)}

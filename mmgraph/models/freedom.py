@@ -10,13 +10,13 @@ from torch_geometric.data import HeteroData
 from mmgraph.graph.schema import USER_ITEM
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
+    Rows,
     Stage,
     content_graph,
     distinct_items,
-    ranking_losses,
     required_features,
     user_item_adjacency,
 )
@@ -34,7 +34,7 @@ from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency
 
 
-class FREEDOMConfig(ModelConfig):
+class FREEDOMConfig(EmbeddingConfig):
     """Options of FREEDOM.
 
     Attributes:
@@ -79,6 +79,7 @@ class FREEDOM(IdRecommender):
     """
 
     Config = FREEDOMConfig
+    modality_fusion = "joint"
     config: FREEDOMConfig
 
     def __init__(self, graph: HeteroData, config: FREEDOMConfig) -> None:
@@ -141,17 +142,15 @@ class FREEDOM(IdRecommender):
         user, item = self.propagation(*self.ego, pruned)
         return Embeddings(user, item + self.item_layers(self.item_embedding, self.item_graph))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` on the final rows, ``modality`` on projected content, and ``reg`` if it has a weight."""
-        final = self.encode()
-        terms = ranking_losses(batch, final=final, ego=self.ego, config=self.config)
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return ``modality``, BPR of the users on projected content, and ``reg``, each if it has a weight."""
+        terms = super().penalties(batch, rows)
         if self.content is not None:
-            terms["modality"] = self._modality_loss(self.content, final.user, batch)
+            terms["modality"] = self._modality_loss(self.content, rows.user, batch)
         return terms
 
-    def _modality_loss(self, content: ModalityEncoders, final_user: Tensor, batch: Batch) -> Tensor:
+    def _modality_loss(self, content: ModalityEncoders, user: Tensor, batch: Batch) -> Tensor:
         items, place = distinct_items(batch)
-        user = final_user.index_select(0, batch.user)
         has = content.has(items)
         losses = []
         for name, encoded in content(items).items():

@@ -11,11 +11,12 @@ from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.schema import knn_edge_type
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
-    ranking_losses,
+    Rows,
     required_features,
+    rows_of,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -35,7 +36,7 @@ from mmgraph.nn.structure import WeightedEdges
 from mmgraph.sparse import SparseAdjacency
 
 
-class LATTICEConfig(ModelConfig):
+class LATTICEConfig(EmbeddingConfig):
     """Options of LATTICE.
 
     Attributes:
@@ -90,6 +91,7 @@ class LATTICE(IdRecommender):
     """
 
     Config = LATTICEConfig
+    modality_fusion = "joint"
     config: LATTICEConfig
 
     def __init__(self, graph: HeteroData, config: LATTICEConfig) -> None:
@@ -142,12 +144,12 @@ class LATTICE(IdRecommender):
         """Return LightGCN's users, and its items plus the unit message over the item graph."""
         return self._encode(self.item_graph())
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` and ``reg``, both on the final rows unless ``reg_rows`` says otherwise."""
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return rows over the item graph of the epoch; its first batch chooses the neighbours."""
         graph = self.item_graph() if self._epoch_graph is None else self._epoch_graph
         final = self._encode(graph)
         self._epoch_graph = graph._replace(weight=graph.weight.detach())
-        return ranking_losses(batch, final=final, ego=self.ego, config=self.config)
+        return rows_of(final, batch)
 
     def _learned(self, share: Tensor) -> list[WeightedEdges]:
         """Return the normalised graphs of the projected features, times their shares."""

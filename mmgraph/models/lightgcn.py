@@ -3,22 +3,22 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
-    ranking_losses,
+    Rows,
+    rows_of,
     user_item_adjacency,
 )
 from mmgraph.nn import UserItemPropagation
 from mmgraph.nn.encoders import Init
 
 
-class LightGCNConfig(ModelConfig):
+class LightGCNConfig(EmbeddingConfig):
     """Options of LightGCN; ``num_layers`` is the depth K on the user-item graph."""
 
     name: Literal["lightgcn"] = "lightgcn"
@@ -64,10 +64,10 @@ class LightGCN(IdRecommender):
         """Return the averaged layers."""
         return Embeddings(*self.propagation(*self.ego))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` on the final rows and ``reg`` on the layer-0 rows, or where ``reg_rows`` says."""
-        ego, adjacency = self.ego, None
-        if batch.neighborhood is not None:
-            ego, adjacency = batch.neighborhood.rows_of(ego), batch.neighborhood.adjacency
-        final = Embeddings(*self.propagation(*ego, adjacency))
-        return ranking_losses(batch, final=final, ego=ego, config=self.config)
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return rows of the averaged layers, of the batch's neighbourhood where it has one."""
+        part = batch.neighborhood
+        if part is None:
+            return super().batch_rows(batch)
+        layers = self.propagation(*part.rows_of(self.ego), part.adjacency)
+        return rows_of(Embeddings(*layers), batch)

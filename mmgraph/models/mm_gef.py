@@ -12,11 +12,12 @@ from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.schema import CO_ITEM
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
-    ranking_losses,
+    Rows,
     required_features,
+    rows_of,
     user_item_adjacency,
 )
 from mmgraph.nn import (
@@ -40,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 _MANY_EDGES = 500_000
 
 
-class MMGEFConfig(ModelConfig):
+class MMGEFConfig(EmbeddingConfig):
     """Options of MM-GEF; the defaults are the recommended readings of what the paper leaves open.
 
     Attributes:
@@ -104,6 +105,7 @@ class MMGEF(IdRecommender):
     """
 
     Config = MMGEFConfig
+    modality_fusion = "joint"
     config: MMGEFConfig
 
     def __init__(self, graph: HeteroData, config: MMGEFConfig) -> None:
@@ -161,14 +163,14 @@ class MMGEF(IdRecommender):
         """Return LightGCN's users, and its items plus the normalised item-graph message."""
         return self._encode(self.item_graph())
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` and ``reg``, both on the final rows unless ``reg_rows`` says otherwise."""
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return rows over the item graph of the epoch, or of the present parameters where every batch rebuilds it."""
         graph = self._epoch_graph
         if graph is None or self.config.rebuild == "every_batch":
             graph = self.item_graph()
         final = self._encode(graph)
         self._epoch_graph = graph._replace(content=graph.content.detach())
-        return ranking_losses(batch, final=final, ego=self.ego, config=self.config)
+        return rows_of(final, batch)
 
     def _neighbours(self, fused: Tensor) -> Tensor:
         include_self = not self.config.exclude_self

@@ -10,10 +10,11 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
-    ranking_losses,
+    Rows,
+    rows_of,
     user_item_adjacency,
 )
 from mmgraph.nn import NGCFConv, normalize_rows
@@ -21,7 +22,7 @@ from mmgraph.nn.conv.ngcf_conv import Preset
 from mmgraph.nn.encoders import Init
 
 
-class NGCFConfig(ModelConfig):
+class NGCFConfig(EmbeddingConfig):
     """Options of NGCF.
 
     Attributes:
@@ -78,12 +79,12 @@ class NGCF(IdRecommender):
         """Return ids and unit rows of all layers side by side."""
         return self._encode(None)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` and ``reg``, both on the final rows unless ``reg_rows`` says otherwise."""
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return rows over a graph that has lost some edges, where the config says so."""
         weight = None
         if self.config.node_dropout:
             weight = F.dropout(self.adjacency.value, self.config.node_dropout, self.training)
-        return ranking_losses(batch, final=self._encode(weight), ego=self.ego, config=self.config)
+        return rows_of(self._encode(weight), batch)
 
     def _encode(self, edge_weight: Tensor | None) -> Embeddings:
         x = torch.cat(self.ego)

@@ -1,6 +1,5 @@
 """VBPR: matrix factorisation whose items also carry projected content."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,19 +9,19 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
-    ModelConfig,
+    Rows,
     Stage,
     distinct_items,
-    ranking_losses,
     required_features,
 )
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding, normalize_rows
 from mmgraph.nn.encoders import Init
 
 
-class VBPRConfig(ModelConfig):
+class VBPRConfig(EmbeddingConfig):
     """Options of VBPR.
 
     Attributes:
@@ -62,6 +61,7 @@ class VBPR(IdRecommender):
     """
 
     Config = VBPRConfig
+    modality_fusion = "joint"
     config: VBPRConfig
 
     def __init__(self, graph: HeteroData, config: VBPRConfig) -> None:
@@ -84,43 +84,45 @@ class VBPR(IdRecommender):
         weights = {"reg": self.config.reg_weight, "content_reg": self.config.content_reg_weight}
         return (Stage(loss_weights=weights),)
 
+    @property
+    def tables(self) -> tuple[Embeddings, ...]:
+        """Ids of both, then tastes of users and biases of items, which may have no column."""
+        bias = self.bias_item if self.config.item_bias else self.item_embedding[:, :0]
+        return (*super().tables, Embeddings(self.user_taste, bias))
+
     def encode(self) -> Embeddings:
         """Return ids, tastes and a one for users; ids, content and bias for items."""
-        return self._join(*self._ids(), torch.stack([*self.content().values()]).sum(dim=0))
+        user, item = self.ego
+        return Embeddings(self._of_user(user), self._of_item(item, self._content()))
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr``, ``reg`` on the trainable rows of the batch, and ``content_reg`` if it has a weight."""
-        items, place = distinct_items(batch)
-        content = torch.stack([*self.content(items).values()]).sum(dim=0)
-        ids = self._ids(batch.user, items)
-        # The batch as a catalogue of its own: its users in order, its distinct items.
-        small = Batch(torch.arange(len(batch.user), device=batch.user.device), *place)
-        final = self._join(*ids, content)
-        terms = ranking_losses(small, final=final, ego=ids, config=self.config)
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return the same of a batch; its distinct items alone are projected."""
+        items, places = distinct_items(batch)
+        content = self._content(items)
+        user, *ids = self.ego_rows(batch)
+        positive, negative = (
+            self._of_item(own, content.index_select(0, place))
+            for own, place in zip(ids, places, strict=True)
+        )
+        return Rows(self._of_user(user), positive, negative)
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return ``reg`` on the trainable rows of the batch and ``content_reg``, each if it has a weight."""
+        terms = super().penalties(batch, rows)
         if self.config.content_reg_weight:
             squares = [weight.square().sum() for weight in self.content.parameters()]
             terms["content_reg"] = torch.stack(squares).sum() / 2
         return terms
 
-    def _ids(self, users: Tensor | None = None, items: Tensor | None = None) -> Embeddings:
-        """Return what is learned of some users and items alone, or of all."""
+    def _content(self, items: Tensor | None = None) -> Tensor:
+        return torch.stack([*self.content(items).values()]).sum(dim=0)
 
-        def side_by_side(tables: Sequence[Tensor], rows: Tensor | None) -> Tensor:
-            chosen = tables if rows is None else [x.index_select(0, rows) for x in tables]
-            return torch.cat([*chosen], dim=1)
+    def _of_user(self, own: Tensor) -> Tensor:
+        ones = [own.new_ones(len(own), 1)] if self.config.item_bias else []
+        return torch.cat([own, *ones], dim=1)
 
-        of_item = [self.item_embedding, *([self.bias_item] if self.config.item_bias else [])]
-        return Embeddings(
-            side_by_side([self.user_embedding, self.user_taste], users),
-            side_by_side(of_item, items),
-        )
-
-    def _join(self, user: Tensor, item: Tensor, content: Tensor) -> Embeddings:
-        width = self.config.embedding_dim
+    def _of_item(self, own: Tensor, content: Tensor) -> Tensor:
         if not self.config.item_bias:
-            return Embeddings(user, torch.cat([item, content], dim=1))
-        bias = item[:, width:] + content[:, -1:]
-        return Embeddings(
-            torch.cat([user, user.new_ones(len(user), 1)], dim=1),
-            torch.cat([item[:, :width], content[:, :-1], bias], dim=1),
-        )
+            return torch.cat([own, content], dim=1)
+        bias = own[:, -1:] + content[:, -1:]
+        return torch.cat([own[:, :-1], content[:, :-1], bias], dim=1)

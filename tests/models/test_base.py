@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -6,13 +8,14 @@ from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import (
     Batch,
+    EmbeddingConfig,
     Embeddings,
     IdRecommender,
     ModelConfig,
     Recommender,
+    Stage,
     content_graph,
     distinct_items,
-    ranking_losses,
     required_features,
     user_item_adjacency,
 )
@@ -31,12 +34,29 @@ def test_an_unknown_name_is_refused():
         get_model("light_gcn")
 
 
-def test_a_model_must_say_how_it_encodes_and_loses():
+def test_a_model_must_say_how_it_encodes():
     bare = Recommender(checkerboard_graph(), ModelConfig(name="bare"))
     with pytest.raises(TypeError, match=r"must define encode\(\)"):
         bare.encode()
-    with pytest.raises(TypeError, match=r"must define losses\(\)"):
-        bare.losses(Batch(*(torch.zeros(1, dtype=torch.long),) * 3))
+
+
+def test_a_model_without_more_has_nothing_to_say_of_modalities():
+    class Fixed(Recommender):
+        def encode(self):
+            return Embeddings(torch.ones(12, 3), torch.arange(36.0).view(12, 3))
+
+    class Late(Fixed):
+        modality_widths: ClassVar = {"text": 1, "image": 2}
+
+    plain, late = (kind(checkerboard_graph(), ModelConfig(name="x")) for kind in (Fixed, Late))
+    assert plain.stages == (Stage(loss_weights={}),)
+    assert plain.modality_embeddings() == plain.modality_vectors() == plain.modality_weights() == {}
+    assert plain.modality_influence(torch.tensor([0]), torch.tensor([0])) == {}
+    assert torch.equal(plain.item_vectors(), plain.encode().item)
+    assert late.modality_embeddings()["image"].user.shape == (12, 2)
+    assert torch.equal(late.modality_vectors()["image"], plain.item_vectors()[:, 1:])
+    parts = [part.user @ part.item.T for part in late.modality_embeddings().values()]
+    torch.testing.assert_close(sum(parts), late.score(torch.arange(12)))
 
 
 def test_the_joint_matrix_is_symmetric_under_sym_and_stochastic_under_rw():
@@ -59,22 +79,36 @@ def test_self_loops_of_the_operator_reach_the_matrix():
 
 def test_losses_by_hand():
     """One triple: scores 1 and 0 give ln(1 + e^-1); rows of squared length 1, 1, 4 give (1 + 1 + 4) / 2."""
-    final = Embeddings(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
-    zero = Embeddings(torch.zeros(1, 2), torch.zeros(2, 2))
+
+    class Shifted(IdRecommender):
+        def encode(self):
+            return Embeddings(self.ego.user + 1, self.ego.item + 1)
+
     batch = Batch(torch.tensor([0]), torch.tensor([0]), torch.tensor([1]))
     penalty = {}
-    for rows in ("final", "ego"):
-        config = ModelConfig(name="x", reg_rows=rows)
-        terms = ranking_losses(batch, final=final, ego=zero, config=config)
-        assert terms["bpr"].item() == pytest.approx(0.3132617)
+    for rows, shift in (("final", -1.0), ("ego", 0.0)):
+        config = EmbeddingConfig(name="x", embedding_dim=2, reg_rows=rows)
+        model = Shifted(checkerboard_graph(), config, init="normal0.1")
+        with torch.no_grad():
+            model.user_embedding[0] = torch.tensor([1.0, 0.0]) + shift
+            model.item_embedding[:2] = torch.tensor([[1.0, 0.0], [0.0, 2.0]]) + shift
+        terms = model.losses(batch)
         penalty[rows] = terms["reg"].item()
-    assert penalty == {"final": 3.0, "ego": 0.0}
+        if rows == "final":
+            assert terms["bpr"].item() == pytest.approx(0.3132617)
+    assert penalty == {"final": 3.0, "ego": 3.0}
+
+
+def test_a_penalty_without_weight_is_left_out():
+    config = EmbeddingConfig(name="x", embedding_dim=2, reg_weight=0.0)
+    model = IdRecommender(checkerboard_graph(), config, init="normal0.1")
+    assert model.penalties(Batch(*torch.tensor([[0], [0], [1]])), model.ego_rows) == {}
 
 
 def test_id_rows_are_drawn_users_first():
     torch.manual_seed(3)
     model = IdRecommender(
-        checkerboard_graph(), ModelConfig(name="x", embedding_dim=4), init="normal0.1"
+        checkerboard_graph(), EmbeddingConfig(name="x", embedding_dim=4), init="normal0.1"
     )
     torch.manual_seed(3)
     for table in (model.ego.user, model.ego.item):
@@ -102,7 +136,7 @@ def test_the_content_graph_mixes_the_modalities_by_name():
 
 def test_a_graph_without_features_is_refused_by_the_models_name():
     graph = build_graph(checkerboard_dataset(), GraphConfig(edges=()))
-    config = ModelConfig(name="seer")
+    config = EmbeddingConfig(name="seer")
     assert tuple(required_features(graph, config)) == ("text", "image")
     for name in ("text", "image"):
         del graph["item"][f"x_{name}"]

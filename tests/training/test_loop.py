@@ -5,7 +5,7 @@ import torch
 
 from mmgraph.errors import FitError
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import Embeddings, Recommender, Stage
+from mmgraph.models.base import EmbeddingConfig, Embeddings, Recommender, Stage
 from mmgraph.testing import checkerboard_graph
 from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, fit
 from mmgraph.training.loop import choose_learning, compute_losses
@@ -15,7 +15,7 @@ class Toy(Recommender):
     """Two tables, two terms, optionally two stages; counts what it is told."""
 
     def __init__(self, stages=None, scale=1.0):
-        super().__init__(checkerboard_graph(), Recommender.Config(name="toy", embedding_dim=2))
+        super().__init__(checkerboard_graph(), EmbeddingConfig(name="toy", embedding_dim=2))
         generator = torch.Generator().manual_seed(5)
         self.user = torch.nn.Parameter(torch.randn(12, 2, generator=generator))
         self.item = torch.nn.Parameter(torch.randn(12, 2, generator=generator))

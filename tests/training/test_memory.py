@@ -8,7 +8,7 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import Embeddings, ModelConfig, Recommender, Stage
+from mmgraph.models.base import EmbeddingConfig, Embeddings, Recommender, Stage
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 from mmgraph.training import MemoryReport, PairwiseSampler, TrainingConfig, measure_memory
 from mmgraph.training.memory import LiveBytes, resident_bytes, size_of
@@ -28,7 +28,7 @@ class Counted(Recommender):
     """Two tables, one a stage: a step keeps one exponential of the table and makes one gradient."""
 
     def __init__(self, stages=None, rows=ROWS):
-        super().__init__(nodes(rows), ModelConfig(name="counted", embedding_dim=DIM))
+        super().__init__(nodes(rows), EmbeddingConfig(name="counted", embedding_dim=DIM))
         self.user, self.item = (nn.Parameter(torch.randn(rows, DIM)) for _ in range(2))
         self.norm = nn.BatchNorm1d(DIM, affine=False)
         self.register_buffer("features", torch.zeros(rows, 5), persistent=False)
