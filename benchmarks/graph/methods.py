@@ -16,6 +16,12 @@ _KNN = {
     "mmgraph-auto": Method(_OURS, {"method": "auto", "min_recall": 0.95}),
     "mmgraph-ivf": Method(_OURS, {"method": "ivf", "min_recall": 0.95}),
     "mmgraph-hnsw": Method(_OURS, {"method": "hnsw", "min_recall": 0.95}),
+    "mmgraph-nndescent": Method(
+        _OURS,
+        {"method": "nndescent", "min_recall": 0.95},
+        needs="pynndescent",
+        install="pip install 'mmgraph[nndescent]'",
+    ),
     "faiss-flat": Method("benchmarks.rivals.faiss_flat:search", exact=True),
     "faiss-ivf": Method("benchmarks.rivals.faiss_ivf:search", {"nprobe": 16}),
     "faiss-ivf-tuned": Method("benchmarks.rivals.faiss_ivf:search", {"nprobe": 64}),

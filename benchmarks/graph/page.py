@@ -37,6 +37,8 @@ Made by `{COMMAND}` from `benchmarks/results/graph`; edit the programs, not this
   rows to length one; mmgraph pays for everything it does.
 - **Memory** is how far the resident memory of a process of its own rises above what is there when the libraries are
   loaded and the features made.
+- **Compiling** belongs to the warm-up and not to the seconds, nor to the memory: pynndescent, and with it
+  `mmgraph-nndescent`, compiles for about twenty seconds in every process.
 - **Recall** is the share of the true k nearest that a method found, against float64 on 200 rows.
 - **GEMM share** is 2 N² d / seconds over the float32 operations per second that `torch.mm` reached between the
   repeats. A self-join does half of the products, and in low precision, so it can exceed 1.

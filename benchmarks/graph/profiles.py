@@ -79,7 +79,7 @@ PROFILES: dict[str, Callable[[Sequence[str]], Iterator[GraphCell]]] = {
 
 
 def _approximate(*, tuned: bool) -> tuple[str, ...]:
-    ours = ("mmgraph-ivf", "mmgraph-hnsw")
+    ours = ("mmgraph-ivf", "mmgraph-hnsw", "mmgraph-nndescent")
     others = ("faiss-ivf", "faiss-hnsw", "pynndescent", "usearch")
     more = tuple(f"{name}-tuned" for name in others) if tuned else ()
     return ours + others + more

@@ -10,8 +10,9 @@ A graph is kept under the sha256 of
 - the versions of numpy and torch and the instructions that torch uses here: the last bit of a power
   or a logarithm in a weight is theirs.
 
-FAISS is part of it only where the graph may be approximate. In an exact graph it finds candidates,
-always enough of them; which ones become edges is decided by our own float64 sums.
+FAISS and the packages behind ``nndescent`` are part of it only where the graph may be approximate.
+In an exact graph FAISS finds candidates, always enough of them; which ones become edges is decided
+by our own float64 sums.
 
 The features themselves are not stored a second time: they come from the data set, whose bytes the
 name stands for. So a cache holds edges only, as graphs that ``mmgraph graph inspect`` can show.
@@ -36,6 +37,7 @@ from torch_geometric.data import HeteroData
 from mmgraph import __version__
 from mmgraph.errors import GraphError
 from mmgraph.graph.knn.choice import APPROXIMATE
+from mmgraph.graph.knn.nndescent import PACKAGES
 from mmgraph.graph.schema import ITEM, feature_key, modalities_of, presence_key
 from mmgraph.graph.store import (
     FORMAT_VERSION,
@@ -45,6 +47,7 @@ from mmgraph.graph.store import (
     read_graph_metadata,
     save_graph,
 )
+from mmgraph.versions import installed_versions
 
 if TYPE_CHECKING:
     from mmgraph.data.dataset import MultimodalDataset
@@ -189,6 +192,7 @@ def _ingredients(dataset: "MultimodalDataset", config: "GraphConfig") -> dict[st
         "builders": _BUILDERS,
         "numerics": [np.__version__, torch.__version__, torch.backends.cpu.get_cpu_capability()],
         "faiss": faiss.__version__ if approximate else None,
+        "nndescent": installed_versions(PACKAGES) if approximate else None,
         "config": config.model_dump(mode="json"),
         "content_hash": dataset.content_hash,
         "split_hash": dataset.split_hash,

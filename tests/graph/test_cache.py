@@ -173,8 +173,8 @@ def test_another_config_misses(dataset, tmp_path, key, value):
     assert CacheEntry(tmp_path, dataset, config).key != CacheEntry(tmp_path, dataset, CONFIG).key
 
 
-@pytest.mark.parametrize("method", ["ivf", "hnsw"])
-def test_approximate_graphs_are_told_apart_by_seed_recall_and_faiss(
+@pytest.mark.parametrize("method", ["ivf", "hnsw", "nndescent"])
+def test_approximate_graphs_are_told_apart_by_seed_recall_and_libraries(
     dataset, tmp_path, monkeypatch, method
 ):
     config = GraphConfig(k=3, method=method, min_recall=0.9)
@@ -183,8 +183,12 @@ def test_approximate_graphs_are_told_apart_by_seed_recall_and_faiss(
     keys = {CacheEntry(tmp_path, dataset, c).key for c in configs}
     monkeypatch.setattr("faiss.__version__", "0.0.0")
     keys.add(CacheEntry(tmp_path, dataset, config).key)
-    assert len(keys) == 4
-    # FAISS cannot change an exact graph.
+    # With the library of another method `auto` may choose otherwise.
+    versions = {"pynndescent": "0.0.0", "numba": None}
+    monkeypatch.setattr(cache_module, "installed_versions", lambda packages: versions)
+    keys.add(CacheEntry(tmp_path, dataset, config).key)
+    assert len(keys) == 5
+    # Neither can change an exact graph.
     assert CacheEntry(tmp_path, dataset, CONFIG).key == exact
 
 

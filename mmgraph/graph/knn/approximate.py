@@ -51,7 +51,7 @@ def approximate_candidates(
         targets: Positions of the rows whose neighbours are wanted, ascending.
         count: Number of neighbours wanted.
         method: ``ivf`` or ``hnsw``.
-        min_recall: What is aimed at; a third of what is missing to one is added for safety.
+        min_recall: What is aimed at, with what :func:`aimed_recall` adds.
         seed: Of the clusters and of the sample.
         progress: Called with the share of the targets that is done.
 
@@ -64,11 +64,19 @@ def approximate_candidates(
         float32 copy of the rows and, for ``hnsw``, of 256 bytes of links for each.
     """
     index = _build_index(rows, method, seed)
-    sample = _sample(targets, seed)
-    exact = exact_lists(rows, sample, count)
-    _choose_effort(index, rows, exact, min_recall + (1 - min_recall) / 3)
+    exact = exact_lists(rows, sample_positions(targets, seed), count)
+    _choose_effort(index, rows, exact, aimed_recall(min_recall))
     left: list[NDArray[np.int64]] = []
-    return _search(index, rows, targets, count, left, progress or (lambda share: None)), left
+
+    def ask(queries: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return _ask(index, rows, queries, count)
+
+    return proposed_candidates(ask, rows, targets, count, left, progress), left
+
+
+def aimed_recall(min_recall: float) -> float:
+    """Return what a sample should find: a third of what is missing to one is added for safety."""
+    return min_recall + (1 - min_recall) / 3
 
 
 def exact_lists(rows: FeatureRows, queries: NDArray[np.int64], count: int) -> Lists:
@@ -87,14 +95,20 @@ def measure_recall(rows: FeatureRows, lists: Lists, seed: int) -> float:
         lists: Lists by ascending query.
         seed: Of the sample; it is another one than the sample that chose the effort.
     """
-    exact = exact_lists(rows, _sample(lists.query, seed + 1), lists.item.shape[1])
+    exact = exact_lists(rows, sample_positions(lists.query, seed + 1), lists.item.shape[1])
     at = np.searchsorted(lists.query, exact.query)
     return float((lists.score[at] >= exact.score[:, -1:]).mean())
 
 
-def _sample(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def sample_positions(positions: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return ``SAMPLE`` of the positions, or all where there are fewer, ascending."""
     size = min(SAMPLE, len(positions))
     return np.sort(np.random.default_rng(seed).choice(positions, size, replace=False))
+
+
+def share_found(exact: Lists, item: NDArray[np.integer[Any]]) -> float:
+    """Return which share of the exact neighbours is among the rows found for each query."""
+    return float((exact.item[:, :, None] == item[:, None, :]).any(axis=2).mean())
 
 
 def _build_index(rows: FeatureRows, method: str, seed: int) -> Any:
@@ -125,8 +139,7 @@ def _choose_effort(index: Any, rows: FeatureRows, exact: Lists, aim: float) -> N
     while True:
         _set_effort(index, effort)
         _, found = _ask(index, rows, exact.query, exact.item.shape[1])
-        recall = (exact.item[:, :, None] == found[:, None, :]).any(axis=2).mean()
-        if recall >= aim or effort >= most:
+        if share_found(exact, found) >= aim or effort >= most:
             return
         effort = min(2 * effort, most)
 
@@ -145,24 +158,39 @@ def _ask(
     return (-score if rows.metric == "l2" else score), item
 
 
-def _search(
-    index: Any,
+def proposed_candidates(
+    ask: Callable[[NDArray[np.int64]], tuple[NDArray[np.floating[Any]], NDArray[np.int64]]],
     rows: FeatureRows,
     targets: NDArray[np.int64],
     count: int,
     left: list[NDArray[np.int64]],
-    progress: Callable[[float], None],
+    progress: Callable[[float], None] | None,
 ) -> Iterator[Candidates]:
+    """Yield what an index proposes to the targets.
+
+    Args:
+        ask: Takes queries and returns float32 scores of the scaled rows, falling, and the rows that
+            have them; negative where there are no more.
+        rows: The rows.
+        targets: Positions of the queries, ascending.
+        count: Number of neighbours wanted.
+        left: Receives the targets for which there are too few.
+        progress: Called with the share of the targets that is done.
+
+    Yields:
+        Candidates of the others.
+    """
     error = float32_error(rows)
     for start in range(0, len(targets), _BLOCK):
         queries = targets[start : start + _BLOCK]
-        score, item = _ask(index, rows, queries, count)
+        score, item = ask(queries)
         good = (item >= 0) & (item != queries[:, None])
         enough = good.sum(axis=1) >= count
         left.append(queries[~enough])
         row, column = np.nonzero(good & enough[:, None])
         query = queries[row]
         upper = score[row, column] * rows.unit + 2 * error[query]
-        progress(min(1.0, (start + len(queries)) / len(targets)))
+        if progress is not None:
+            progress(min(1.0, (start + len(queries)) / len(targets)))
         if len(query):
             yield Candidates(query, item[row, column], upper)

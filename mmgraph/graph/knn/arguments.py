@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmgraph.errors import GraphError, nearest
 from mmgraph.graph.knn.choice import Method
+from mmgraph.graph.knn.nndescent import check_usable
 from mmgraph.graph.knn.rows import Metric
 
 
@@ -59,9 +60,9 @@ def check_k(k: int, available: int, rule: str, noun: str) -> None:
 
 
 def check_arguments(
-    metric: str, method: str, min_recall: float, max_memory: int | None, seed: int
+    metric: Metric, method: Method, min_recall: float, max_memory: int | None, seed: int
 ) -> None:
-    """Refuse names that are none of the choices, and numbers out of range."""
+    """Refuse names that are none of the choices or do not go together, and numbers out of range."""
     for name, value, known in (
         ("metric", metric, get_args(Metric)),
         ("method", method, get_args(Method)),
@@ -71,6 +72,8 @@ def check_arguments(
                 f"{name} must be one of {', '.join(known)} (got {value!r})"
                 f"{nearest(str(value), known)}"
             )
+    if method == "nndescent":
+        check_usable(metric)
     if not isinstance(min_recall, int | float) or not 0 < min_recall <= 1:
         raise GraphError(
             f"min_recall must be a number above 0 and at most 1 (got {min_recall!r}); 1 is exact"

@@ -14,6 +14,7 @@ from mmgraph.graph.knn import join
 from mmgraph.graph.knn.approximate import HNSW_LINKS
 from mmgraph.graph.knn.flat import QUERY_ROWS
 from mmgraph.graph.knn.float32 import summation_error
+from mmgraph.graph.knn.nndescent import COMPILER_BYTES, descent_bytes, find_library
 from mmgraph.graph.knn.operand import (
     DISTANCE_COLUMNS,
     DTYPES,
@@ -21,13 +22,19 @@ from mmgraph.graph.knn.operand import (
     Precision,
     full_precision,
 )
+from mmgraph.graph.knn.rows import Metric
 
-Method = Literal["auto", "exact", "join", "flat", "ivf", "hnsw"]
+Method = Literal["auto", "exact", "join", "flat", "ivf", "hnsw", "nndescent"]
 
-APPROXIMATE = ("ivf", "hnsw")
+APPROXIMATE = ("ivf", "hnsw", "nndescent")
 
 LARGE_CATALOGUE = 250_000
 """Items from which on ``auto`` may search approximately, if less than full recall is wanted."""
+
+_COMPILED_WORK = 4.5e10
+"""Items to the power of 1.5 times width from which on ``auto`` prefers a descent to clusters; that is how
+the time of ``ivf`` grows. Below, a descent saves less time than its library takes to compile its loops,
+about twenty seconds in every process."""
 
 _SMALL_WORK = 2e9
 """Products times width up to which no calibration pays: FAISS needs about ten milliseconds."""
@@ -39,21 +46,23 @@ _JOIN_PER_ROW = 6e-6
 """Seconds that a join spends on each row besides reading it."""
 
 
-Way = tuple[Literal["join", "flat", "ivf", "hnsw"], Precision]
+Way = tuple[Literal["join", "flat", "ivf", "hnsw", "nndescent"], Precision]
 
 
 class Plan(NamedTuple):
     """The way a search goes.
 
     Attributes:
-        method: ``join``, ``flat``, ``ivf`` or ``hnsw``.
+        method: ``join``, ``flat``, ``ivf``, ``hnsw`` or ``nndescent``.
         precision: Type of the products that filter candidates.
         memory: Estimate of the bytes needed beyond the features as given.
+        instead: Where to go when this way finds too little; None where that is an error.
     """
 
-    method: Literal["join", "flat", "ivf", "hnsw"]
+    method: Literal["join", "flat", "ivf", "hnsw", "nndescent"]
     precision: Precision
     memory: int
+    instead: "Plan | None" = None
 
 
 def choose_method(
@@ -63,7 +72,7 @@ def choose_method(
     num_targets: int,
     dim: int,
     count: int,
-    distance: bool,
+    metric: Metric,
     device: torch.device,
     min_recall: float,
     max_memory: int | None,
@@ -72,8 +81,9 @@ def choose_method(
 
     ``exact`` is whichever of ``join`` and ``flat`` should take less time; both give the same bytes.
     ``auto`` is ``exact`` up to ``LARGE_CATALOGUE`` items, where full recall is wanted and on a GPU;
-    else ``ivf``, or another way where ``max_memory`` is too little for that one. Speed decides only
-    between ways that return the same.
+    else ``nndescent`` where its library is installed and the catalogue so large that compiling it
+    pays; ``ivf`` otherwise, and where that finds too little; or another way where ``max_memory`` is
+    too little for those. Speed decides only between ways that return the same or about as much.
 
     Args:
         method: What was asked for.
@@ -81,7 +91,7 @@ def choose_method(
         num_targets: Rows whose lists are wanted.
         dim: Width of a row.
         count: Neighbours of each.
-        distance: Whether distances are compared.
+        metric: How rows are compared.
         device: Where products are made.
         min_recall: Recall wanted.
         max_memory: Bytes that may be used beyond the features as given.
@@ -94,10 +104,16 @@ def choose_method(
     large = num_rows > LARGE_CATALOGUE and min_recall < 1
     if method == "auto" and large and device.type == "cpu":
         ways = [("ivf", "float32"), *ways, ("hnsw", "float32")]
-    plans = [Plan(*way, needed_memory(*way, *sizes, distance)) for way in ways]
-    for plan in plans:
-        if max_memory is None or plan.memory <= max_memory:
-            return plan
+        pays = num_rows**1.5 * dim >= _COMPILED_WORK
+        if pays and metric != "inner_product" and find_library() is not None:
+            ways = [("nndescent", "float32"), *ways]
+    plans = [Plan(*way, needed_memory(*way, *sizes, metric == "l2")) for way in ways]
+    fitting = [plan for plan in plans if max_memory is None or plan.memory <= max_memory]
+    if fitting:
+        first, *others = fitting
+        return (
+            first._replace(instead=others[0]) if first.method == "nndescent" and others else first
+        )
     least = min(plans, key=lambda plan: plan.memory)
     raise GraphError(
         f"max_memory must be at least {least.memory} bytes ({least.memory / 2**20:.0f} MiB) for "
@@ -114,8 +130,13 @@ def needed_memory(
     dim: int,
     count: int,
     distance: bool = False,
+    *,
+    kept: int = 0,
 ) -> int:
-    """Estimate the bytes that a search needs at most beyond the features as they are given."""
+    """Estimate the bytes that a search needs at most beyond the features as they are given.
+
+    That of a descent is for the neighbours that it keeps of each row, at first or as many as said.
+    """
     threads = torch.get_num_threads()
     lists = num_rows * 48 + num_targets * (count + 1) * 64
     chunk = threads * (4 << 20) + (96 << 20)
@@ -131,6 +152,10 @@ def needed_memory(
         return int(dense + QUERY_ROWS * (count + 9) * 64 + lists + chunk)
     if method == "ivf":
         return int(dense * 1.5 + num_rows * 16 + lists + chunk)
+    if method == "nndescent":
+        kept = max(kept, count + 1)
+        result = COMPILER_BYTES + num_rows * kept * 8 + lists
+        return int(max(descent_bytes(num_rows, dim, kept), result) + chunk)
     return int(dense + num_rows * (HNSW_LINKS * 2 * 4 + 64) + lists + chunk)
 
 

@@ -13,6 +13,7 @@ from mmgraph.graph.knn.canonical import Candidates, Lists, choose_nearest, join_
 from mmgraph.graph.knn.choice import APPROXIMATE, Plan, needed_memory, recall_error
 from mmgraph.graph.knn.flat import flat_candidates
 from mmgraph.graph.knn.join import join_candidates
+from mmgraph.graph.knn.nndescent import descend
 from mmgraph.graph.knn.rows import FeatureRows
 
 
@@ -38,7 +39,7 @@ class Search:
         rows: The rows; each may be chosen.
         targets: Positions of the rows whose lists are wanted, ascending.
         count: Neighbours of each.
-        plan: The way to go.
+        plan: The way to go; of a descent that found too little, the way that was gone instead.
         device: Where products are made.
         min_recall: Least recall of an approximate search.
         max_memory: Bytes that may be used; no limit when None.
@@ -67,6 +68,8 @@ class Search:
         if not self.count or not len(self.targets):
             shape = len(self.targets), self.count
             return Lists(self.targets, np.empty(shape, np.int64), np.empty(shape)), 1.0
+        if self.plan.method == "nndescent":
+            return self._by_descent(clock)
         if self.plan.method in APPROXIMATE:
             return self._approximate(clock)
         parts, left = [], self.targets
@@ -92,10 +95,47 @@ class Search:
             seed=self.seed,
             progress=self.progress,
         )
+        return self._enough(*self._measured(found, few, clock))
+
+    def _by_descent(self, clock: Clock) -> tuple[Lists, float]:
+        graph = descend(
+            self.rows,
+            self.count,
+            min_recall=self.min_recall,
+            seed=self.seed,
+            fits=lambda kept: self.max_memory is None or self._memory(kept) <= self.max_memory,
+        )
+        clock.lap("search")
+        instead = self.plan.instead
+        needed = max(self.plan.memory, self._memory(graph.item.shape[1]))
+        self.plan = self.plan._replace(memory=needed)
+        if instead is None or graph.recall >= self.min_recall:
+            found, few = graph.candidates(self.targets, self.count, self.progress)
+            lists, recall = self._measured(found, few, clock)
+            if instead is None or recall >= self.min_recall:
+                return self._enough(lists, recall)
+            del found, lists
+        del graph
+        self.plan, self.num_left_over = instead._replace(memory=max(needed, instead.memory)), 0
+        return self.run(clock)
+
+    def _memory(self, kept: int) -> int:
+        """Return the bytes that a descent needs which keeps so many neighbours."""
+        sizes = len(self.rows), len(self.targets), self.rows.dim, self.count
+        return needed_memory("nndescent", "float32", *sizes, kept=kept)
+
+    def _measured(
+        self, found: Iterable[Candidates], few: list[NDArray[np.int64]], clock: Clock
+    ) -> tuple[Lists, float]:
+        """Return the lists of candidates and of the targets with too few, and their recall."""
         parts = self._choose(found, clock)
         lists = join_lists([*parts, *self._flat(np.concatenate(few), clock)])
         recall = measure_recall(self.rows, lists, self.seed)
         clock.lap("recall")
+        return lists, recall
+
+    def _enough(self, lists: Lists, recall: float) -> tuple[Lists, float]:
+        """Refuse lists of too little recall."""
         if recall < self.min_recall:
             raise recall_error(recall, self.min_recall, self.plan.method)
         return lists, recall

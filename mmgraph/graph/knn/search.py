@@ -29,7 +29,7 @@ class KNNGraph:
         edge_index: Edges, the neighbour in row 0 and the item whose list it is in row 1, sorted by
             target then source.
         edge_weight: Their weights, float32.
-        method: The one that was chosen: ``join``, ``flat``, ``ivf`` or ``hnsw``.
+        method: The one that was chosen: ``join``, ``flat``, ``ivf``, ``hnsw`` or ``nndescent``.
         precision: Type of the products that filtered candidates; all scores are float64.
         recall: Share of the exact neighbours that were found; one for exact methods, otherwise
             measured on a sample of items.
@@ -148,8 +148,11 @@ def knn_search(
             distance)``.
         method: ``join`` compares half of all pairs in low precision, ``flat`` all of them with
             FAISS; ``exact`` is the one that is faster here. ``ivf`` compares items with those of
-            near clusters, ``hnsw`` walks FAISS's graph; both are approximate. ``auto`` is ``exact``
-            unless there are more than 250,000 items and ``min_recall`` is below one: then ``ivf``.
+            near clusters, ``hnsw`` walks FAISS's graph, ``nndescent`` (of the optional pynndescent;
+            not for inner products) compares them with the neighbours of their neighbours; these are
+            approximate. ``auto`` is ``exact`` unless there are more than 250,000 items and
+            ``min_recall`` is below one: then ``nndescent`` where it can be used, saves more time than
+            its compilation takes and finds enough, else ``ivf``.
         include_self: Whether an item is its own neighbour. If so, that edge is always there and is
             one of the ``k``.
         mask: True for the items that have the feature. The others get no edges at all, and their
@@ -157,7 +160,7 @@ def knn_search(
         targets: Items whose lists are wanted, all when None. The lists of parts, put together, are
             the whole.
         min_recall: Share of the exact neighbours that an approximate search must find, measured on
-            a sample; ``ivf`` and ``hnsw`` choose their effort by it.
+            a sample; approximate ways choose their effort by it.
         max_memory: Bytes that the search may use beyond the features as given; no limit when None.
         seed: For approximate searches.
         progress: Called with the share of the search that is done, perhaps by another thread, but by
@@ -169,6 +172,7 @@ def knn_search(
     Raises:
         GraphError: ``k`` does not fit the number of items, rows are not finite, ``max_memory`` is
             too little, ``min_recall`` was not reached, or an argument is none of its choices.
+        MissingDependency: ``nndescent`` was asked for and pynndescent is not installed.
 
     Complexity:
         Exact: O(num_items^2 * dim) time; memory of one copy of the features in low precision, of
@@ -203,7 +207,7 @@ def knn_search(
         num_targets=len(asked),
         dim=rows.dim,
         count=count,
-        distance=metric == "l2",
+        metric=metric,
         device=device,
         min_recall=min_recall,
         max_memory=max_memory,
@@ -217,13 +221,13 @@ def knn_search(
     return KNNGraph(
         edge_index=edge_index.to(device),
         edge_weight=edge_weight.to(device),
-        method=plan.method,
-        precision=plan.precision,
+        method=search.plan.method,
+        precision=search.plan.precision,
         recall=recall,
         num_searched=len(rows),
         num_without_edges=len(source) - len(rows),
         num_left_over=search.num_left_over,
-        memory=plan.memory,
+        memory=search.plan.memory,
         seconds=clock.seconds,
     )
 

@@ -182,7 +182,7 @@ def run_python():
     def run(code, *arguments):
         whole = textwrap.dedent(GROWTH) + textwrap.dedent(code)
         command = [sys.executable, "-c", whole, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()
 

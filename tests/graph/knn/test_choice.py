@@ -16,7 +16,7 @@ LARGE = {"num_rows": 30_000, "num_targets": 30_000, "dim": 256, "count": 10}
 def chosen(method="exact", **options):
     given = {
         **LARGE,
-        "distance": False,
+        "metric": "cosine",
         "device": torch.device("cpu"),
         "min_recall": 1.0,
         "max_memory": None,
@@ -68,9 +68,10 @@ def test_little_work_needs_no_calibration(monkeypatch):
     ],
 )
 def test_auto_is_exact_unless_the_catalogue_is_large_and_less_will_do(
-    num_rows, min_recall, method, rates
+    num_rows, min_recall, method, rates, monkeypatch
 ):
     rates(bfloat16=4e11, float32=1e11)
+    monkeypatch.setattr(choice, "find_library", lambda: None)
     options = {"num_rows": num_rows, "num_targets": num_rows, "min_recall": min_recall}
     assert chosen("auto", **options).method == method
     assert chosen("exact", **options).method == "join"
@@ -117,7 +118,7 @@ def test_too_little_memory_is_refused_before_anything_is_made(method, monkeypatc
 
 def test_the_estimate_grows_with_what_is_asked():
     plain = dict(zip(("num_rows", "num_targets", "dim", "count"), LARGE.values(), strict=True))
-    for method in ("join", "flat", "ivf", "hnsw"):
+    for method in ("join", "flat", "ivf", "hnsw", "nndescent"):
         least = needed_memory(method, "float32", **plain)
         for name in ("num_rows", "dim", "count"):
             more = needed_memory(method, "float32", **plain | {name: plain[name] * 10})
@@ -238,15 +239,17 @@ def test_recall_is_never_rounded_up_to_what_was_wanted():
 
 
 def test_a_plan_says_what_it_needs():
-    assert Plan("join", "bfloat16", 5)._fields == ("method", "precision", "memory")
+    assert Plan("join", "bfloat16", 5)._fields == ("method", "precision", "memory", "instead")
+    assert Plan("join", "bfloat16", 5).instead is None
     for count in (1, 10, 64, join.LARGEST_COUNT):
         groups = join.block_rows(10, count) // join.GROUP
         assert groups % 64 == 0
         assert groups >= 1.6 * count
 
 
-def test_auto_takes_another_way_where_memory_is_short(rates):
+def test_auto_takes_another_way_where_memory_is_short(rates, monkeypatch):
     rates(1e12)
+    monkeypatch.setattr(choice, "find_library", lambda: None)
     options = {"num_rows": 1_000_000, "num_targets": 1_000_000, "dim": 2048, "min_recall": 0.95}
     assert chosen("auto", **options).method == "ivf"
     assert chosen("auto", max_memory=8_000_000_000, **options).method == "join"
