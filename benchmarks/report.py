@@ -1,8 +1,8 @@
 """Pictures and tables of what was measured: ``python -m benchmarks.report``.
 
 From ``benchmarks/results/BENCHMARK/*.jsonl`` it makes ``docs/benchmarks/BENCHMARK.md`` and, where
-matplotlib is installed, its pictures, for each of the benchmarks; from ``benchmarks/results/*.json``
-(accuracy) ``docs/benchmarks/results.md``.
+matplotlib is installed, its pictures, for each of the benchmarks; from ``benchmarks/results/*.json``,
+which ``mmgraph compare`` and ``mmgraph ablate`` write, ``docs/benchmarks/results.md``.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -19,58 +20,96 @@ from benchmarks.benchmark import NAMES
 from benchmarks.figures import by_machine
 from benchmarks.harness import REPOSITORY
 from benchmarks.lines import read_lines
-from benchmarks.markdown import COMMAND, spread
+from benchmarks.markdown import COMMAND, header, spread
+from mmgraph.study.plan import FIRST_SEED
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
 DOCS = REPOSITORY / "docs" / "benchmarks"
+
+STUDIES = ("compare", "ablate")
 
 Record = dict[str, Any]
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Return the accuracy records of a folder, in the order of the file names."""
+    """Return the studies of a folder, in the order of the file names."""
     records = [json.loads(p.read_text(encoding="utf-8")) for p in sorted(folder.glob("*.json"))]
-    return [record for record in records if record["benchmark"] == "accuracy"]
+    return [record for record in records if record.get("study") in STUDIES]
 
 
-def accuracy_lines(record: Record) -> Iterator[str]:
-    """Yield the table of one comparison and its paired differences."""
-    names = list(record["models"][0]["test"])
-    yield "| model | " + " | ".join(names) + " | s/epoch | epochs | parameters |"
-    yield "|---|" + "--:|" * (len(names) + 3)
-    for model in record["models"]:
-        seconds = model["epoch_s_median"]
+def study_lines(record: Record) -> Iterator[str]:
+    """Yield the table of a study and what its tests found."""
+    names, metric = record["metrics"], record["metric"]
+    head = "model" if record["study"] == "compare" else record["recipe"]
+    yield from header([head, *names, "s/epoch", "epochs", "parameters"], left=(head,))
+    for row in record["rows"]:
+        seconds = row["epoch_s_median"]
         cells = [
-            model["label"],
-            *(spread(model["test"][name]) for name in names),
+            row["label"],
+            *(spread(row["test"][name]) for name in names),
             f"{seconds:.2f}" if seconds is not None else "",
-            f"{median(model['epochs']):.0f}",
-            f"{model['num_parameters']:,}",
+            f"{median(row['epochs']):.0f}",
+            f"{row['num_parameters']:,}",
         ]
         yield "| " + " | ".join(cells) + " |"
     yield ""
-    for pair in record["paired"]:
+    for test in record["tests"]:
+        if test["metric"] != metric:
+            continue
         detail = ""
-        if pair["p_value"] is not None:
-            detail = f", 95 % interval [{pair['low']:+.4f}, {pair['high']:+.4f}], p = {pair['p_value']:.2g}"
+        if test["p_holm"] is not None:
+            detail = f", 95 % interval [{test['low']:+.4f}, {test['high']:+.4f}], p = {test['p_holm']:.2g}"
         yield (
-            f"- {pair['first']} – {pair['other']}: {pair['metric']} {pair['difference']:+.4f} over "
-            f"{pair['num_users']:,} users{detail}"
+            f"- {test['label']} – {test['against']}: {metric} {test['difference']:+.4f} over "
+            f"{test['num_users']:,} users{detail}"
         )
     yield ""
-    yield f"`{record['command']}`, {len(record['models'][0]['seeds'])} seeds"
+    yield f"`{command_of(record)}`"
 
 
-def page(accuracy: Sequence[Record]) -> str:
-    """Return the page of the comparisons in Markdown."""
+def command_of(record: Record) -> str:
+    """Return the command of a study, without the folder of its data set.
+
+    Example:
+        >>> row = {"source": "shop/lightgcn", "label": "lightgcn", "changes": {}}
+        >>> study = {"study": "compare", "dataset": "shop", "best": "lightgcn", "against": "lightgcn"}
+        >>> command_of({**study, "seeds": [1, 2], "rows": [row]})
+        'mmgraph compare lightgcn --dataset shop --seeds 2 --first-seed 1'
+    """
+    dataset, rows = record["dataset"], record["rows"]
+    if record["study"] == "ablate":
+        words = ["mmgraph", "ablate", _recipe_word(rows[0]["source"], record["recipe"], dataset)]
+    else:
+        words = ["mmgraph", "compare"]
+        words += [_recipe_word(row["source"], row["label"], dataset) for row in rows]
+    seeds = record["seeds"]
+    words += ["--dataset", dataset, "--seeds", str(len(seeds))]
+    words += ["--first-seed", str(seeds[0])] if seeds[0] != FIRST_SEED else []
+    for key, value in rows[0]["changes"].items():
+        words += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    if record["study"] == "compare" and record["against"] != record["best"]:
+        words += ["--against", record["against"]]
+    return shlex.join(words)
+
+
+def _recipe_word(source: str, label: str, dataset: str) -> str:
+    if source.endswith(".toml"):
+        return Path(source).name
+    return label if source in (f"{dataset}/{label}", f"defaults of {label}") else source
+
+
+def page(studies: Sequence[Record]) -> str:
+    """Return the page of the studies in Markdown."""
     lines = [
         "# Quality",
         "",
         f"Made by `{COMMAND}` from `benchmarks/results`; edit the programs, not this page. Test metrics of a",
-        "full ranking, mean and standard deviation over seeds.",
+        "full ranking, mean and standard deviation over seeds; paired t-tests over users, each averaged over the",
+        "seeds, with p-values corrected by Holm's method for the rows of a table.",
     ]
-    for record in accuracy:
-        lines += ["", f"## {record['dataset']}", "", *accuracy_lines(record)]
+    for record in studies:
+        of = f": {record['recipe']} and its parts" if record["study"] == "ablate" else ""
+        lines += ["", f"## {record['dataset']}{of}", "", *study_lines(record)]
     return "\n".join(lines) + "\n"
 
 
@@ -96,14 +135,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the pages and pictures")
     options = parser.parse_args(arguments)
-    accuracy = read_records(options.results)
+    studies = read_records(options.results)
     pictures = importlib.util.find_spec("matplotlib") is not None
     options.out.mkdir(parents=True, exist_ok=True)
     if not pictures:
         print("matplotlib is not installed: no pictures")
     target = options.out / "results.md"
-    target.write_text(page(accuracy), encoding="utf-8")
-    print(f"{target.name}: {len(accuracy)} comparisons")
+    target.write_text(page(studies), encoding="utf-8")
+    print(f"{target.name}: {len(studies)} studies")
     for name in NAMES:
         write_benchmark_page(name, options.results / name, options.out, pictures=pictures)
 

@@ -1,8 +1,7 @@
 """The recipe: everything an experiment is made of, read from TOML, changed with ``--set``, stored with every run."""
 
-import json
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -22,7 +21,9 @@ from mmgraph.errors import ConfigError, explain_validation, nearest
 from mmgraph.evaluation import EvaluationConfig
 from mmgraph.graph import GraphConfig
 from mmgraph.models import MODELS, get_model
+from mmgraph.models.backbone import WrapperConfig
 from mmgraph.models.base import ModelConfig
+from mmgraph.toml import copy_tables, parse_value, read_toml, set_keys, to_toml
 from mmgraph.training import TrainingConfig
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -50,6 +51,7 @@ class Recipe(BaseModel):
     Attributes:
         seed: Of initial weights, batches and negatives.
         published: Figures others reported for this setting, with their source; facts for the reader, never used.
+        ablations: Variants for ``mmgraph ablate``, by label: keys with dots and their values, as for ``--set``.
 
     Example:
         >>> recipe = Recipe.build({"model": {"name": "lightgcn", "num_layers": 2}})
@@ -66,6 +68,7 @@ class Recipe(BaseModel):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     published: dict[str, Any] = {}
+    ablations: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def build(cls, values: Mapping[str, Any], *, origin: str = "recipe") -> "Recipe":
@@ -78,31 +81,23 @@ class Recipe(BaseModel):
         Raises:
             ConfigError: a key is unknown or a value breaks a rule; the message names its path.
         """
-        values = dict(values)
         table = values.get("model", {})
         if not isinstance(table, Mapping) or "name" not in table:
             raise ConfigError(f"{origin}: key 'model.name' is missing; known: {', '.join(MODELS)}")
-        try:
-            model_class = get_model(str(table["name"]))
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: {error}") from None
         graph = parse_config(GraphConfig, values.get("graph", {}), origin=origin, prefix=("graph",))
-        if "k" in model_class.Config.model_fields:
-            _check_follows(origin, "model.k", table.get("k", graph.k), "graph.k", graph.k)
-            table = {**table, "k": graph.k}
-        model = parse_config(model_class.Config, dict(table), origin=origin, prefix=("model",))
+        with _blaming(origin):
+            model_class = get_model(str(table["name"]))
+        model = _parse_model(model_class.Config, table, graph.k, origin=origin)
         defaults = {
             key: value
             for key, value in model_class.graph_defaults(model).items()
             if key not in graph.model_fields_set
         }
-        graph = graph.model_copy(update=defaults)
         edges = model_class.edges_for(model)
         chosen = graph.edges if "edges" in graph.model_fields_set else edges
         _check_follows(origin, "graph.edges", sorted(chosen), "what the model needs", sorted(edges))
-        graph = graph.model_copy(update={"edges": edges})
-        values |= {"model": model, "graph": graph}
-        return parse_config(cls, values, origin=origin)
+        graph = graph.model_copy(update={**defaults, "edges": edges})
+        return parse_config(cls, {**values, "model": model, "graph": graph}, origin=origin)
 
     def fitted_to(self, num_items: int) -> "Recipe":
         """Leave out default list lengths that a small catalogue cannot fill; lengths the user chose stay."""
@@ -119,7 +114,7 @@ class Recipe(BaseModel):
 
     def to_toml(self) -> str:
         """Return the resolved recipe as TOML that ``read_recipe`` reads back to an equal recipe."""
-        return _toml(_without_derived(self.model_dump(mode="json", exclude_none=True)))
+        return to_toml(_without_derived(self.model_dump(mode="json", exclude_none=True)))
 
 
 def parse_config(
@@ -154,6 +149,18 @@ def resolve_recipe(
     seed: int | None = None,
 ) -> Recipe:
     """Return the complete recipe that ``train`` with the same arguments would use."""
+    values, origin = recipe_values(recipe, dataset, overrides=overrides, seed=seed)
+    return Recipe.build(values, origin=origin)
+
+
+def recipe_values(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    dataset: str | Path | MultimodalDataset | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    seed: int | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Return the plain values that :func:`resolve_recipe` builds a recipe from, and what to call them in messages."""
     origin = "recipe"
     if isinstance(recipe, Recipe):
         # What was not chosen stays open: it may still be fitted to the data set.
@@ -176,7 +183,7 @@ def resolve_recipe(
     elif dataset is not None or "dataset" in data:
         name = data["dataset"] if dataset is None else dataset
         values["data"] = {**data, "dataset": _portable(name)}
-    return Recipe.build(values, origin=origin)
+    return values, origin
 
 
 def read_recipe(name: str | Path) -> dict[str, Any]:
@@ -193,10 +200,10 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
         return {"model": {"name": str(name)}}
     path = Path(name)
     if path.suffix == ".toml":
-        return _read_toml(path)
+        return read_toml(path)
     shipped = shipped_recipes()
     if str(name) in shipped:
-        return _read_toml(shipped[str(name)])
+        return read_toml(shipped[str(name)])
     hint = nearest(str(name), [*MODELS, *shipped])
     raise ConfigError(
         f"a recipe is a .toml file, a shipped recipe or a model (got {str(name)!r}){hint}"
@@ -219,23 +226,15 @@ def apply_overrides(values: Mapping[str, Any], overrides: Iterable[str]) -> dict
         >>> apply_overrides({"model": {"name": "lightgcn"}}, ["model.num_layers=2"])
         {'model': {'name': 'lightgcn', 'num_layers': 2}}
     """
-    result = _copy_tables(values)
+    changes = []
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path.strip():
             raise ConfigError(
                 f"--set takes key=value, such as model.num_layers=2 (got {override!r})"
             )
-        *tables, key = path.strip().split(".")
-        table: Any = result
-        for part in tables:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise ConfigError(
-                    f"--set {path.strip()}: {part!r} is a value, not a table; correct the path"
-                )
-        table[key] = _parse_value(text.strip())
-    return result
+        changes.append((path.strip(), parse_value(text.strip())))
+    return set_keys(values, changes)
 
 
 def _as_loaded(data: Mapping[str, Any], dataset: MultimodalDataset, origin: str) -> dict[str, Any]:
@@ -265,35 +264,21 @@ def _portable(dataset: str | Path) -> str:
     return str(Path(dataset).resolve()) if is_folder else str(dataset)
 
 
-def _copy_tables(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: _copy_tables(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-
-
-def _parse_value(text: str) -> Any:
+@contextmanager
+def _blaming(origin: str) -> Iterator[None]:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such recipe; check the path or use a model's name") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path}: the recipe cannot be read ({error}); save it as UTF-8 text"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}; correct that place") from None
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
 
 
 def _without_derived(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out what follows from other keys, so that these can be changed later."""
-    drop = {"model": "k", "graph": "edges"}
-    for table, key in drop.items():
-        values[table] = {k: v for k, v in values.get(table, {}).items() if k != key}
+    values = copy_tables(values)
+    model, graph = values.setdefault("model", {}), values.setdefault("graph", {})
+    model.pop("k", None)
+    model.get("backbone", {}).pop("k", None)
+    graph.pop("edges", None)
     return values
 
 
@@ -302,6 +287,23 @@ def _check_follows(origin: str, key: str, value: Any, leader: str, expected: Any
         raise ConfigError(
             f"{origin}: {key} follows {leader} (got {value}, which is {expected}); remove {key}"
         )
+
+
+def _parse_model(
+    config: type[Config], table: Mapping[str, Any], k: int, *, origin: str, path: str = "model"
+) -> Config:
+    """Return a model's table as its config, and its backbone's likewise; ``k`` in either is the graph's."""
+    table = dict(table)
+    if "k" in config.model_fields:
+        _check_follows(origin, f"{path}.k", table.get("k", k), "graph.k", k)
+        table["k"] = k
+    if issubclass(config, WrapperConfig):
+        with _blaming(origin):
+            inside, given = config.read_backbone(table.get("backbone", {}))
+        if "backbone" in table or "k" in inside.Config.model_fields:
+            inner = _parse_model(inside.Config, given, k, origin=origin, path=f"{path}.backbone")
+            table["backbone"] = inner
+    return parse_config(config, table, origin=origin, prefix=tuple(path.split(".")))
 
 
 def _config_error(
@@ -321,23 +323,3 @@ def _known_keys(model: type[BaseModel], skip: int, table: tuple[str, ...]) -> li
             return []
         model = nested[0]
     return list(model.model_fields)
-
-
-def _toml(values: Mapping[str, Any], path: str = "") -> str:
-    """Write tables of scalars and lists: JSON's notation for those is also TOML's."""
-    scalars = {k: v for k, v in values.items() if not isinstance(v, dict)}
-    lines = [f"{_toml_key(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in scalars.items()]
-    text = "".join(f"{line}\n" for line in lines)
-    for key, table in values.items():
-        if isinstance(table, dict) and table:
-            name = f"{path}{_toml_key(key)}"
-            text += f"\n[{name}]\n{_toml(table, f'{name}.')}"
-    return text
-
-
-def _toml_key(key: str) -> str:
-    return (
-        key
-        if key.isascii() and key.replace("_", "").isalnum()
-        else json.dumps(key, ensure_ascii=False)
-    )

@@ -6,12 +6,14 @@ from mmgraph.config import (
     Recipe,
     apply_overrides,
     read_recipe,
+    recipe_values,
     resolve_recipe,
     shipped_recipes,
 )
 from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS
 from mmgraph.testing import checkerboard_dataset
+from mmgraph.toml import to_toml
 
 
 def test_a_resolved_recipe_reads_back_as_itself():
@@ -28,6 +30,32 @@ def test_a_resolved_recipe_reads_back_as_itself():
     }
     recipe = Recipe.build(values)
     assert Recipe.build(tomllib.loads(recipe.to_toml())) == recipe
+
+
+def test_variants_of_a_recipe_read_back_as_they_are():
+    ablations = {
+        "w/o CF": {"model.use_cointeraction": False, "data.modalities": ["text"]},
+        "tables": {"model": {"deep": {"k": 3}}, "model.backbone": {"name": "x", "k": 1.5}},
+    }
+    values = {"model": {"name": "lightgcn"}, "ablations": ablations}
+    recipe = Recipe.build(values)
+    assert recipe.ablations == ablations
+    assert tomllib.loads(recipe.to_toml())["ablations"] == ablations
+    assert tomllib.loads(to_toml(values)) == values
+
+
+def test_the_plain_values_are_those_of_the_recipe():
+    values, origin = recipe_values("lightgcn", "movielens-small", overrides=["graph.k=3"], seed=4)
+    assert origin == "lightgcn"
+    assert values == {
+        "model": {"name": "lightgcn"},
+        "graph": {"k": 3},
+        "seed": 4,
+        "data": {"dataset": "movielens-small"},
+    }
+    assert Recipe.build(values) == resolve_recipe(
+        "lightgcn", "movielens-small", overrides=["graph.k=3"], seed=4
+    )
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -164,3 +192,59 @@ def test_numbers_that_cannot_be_stored_or_used_are_refused(override):
 def test_data_must_be_a_table():
     with pytest.raises(ConfigError, match="data must be a table"):
         resolve_recipe({"model": {"name": "bpr_mf"}, "data": "movielens-small"}, "movielens-small")
+
+
+def test_a_backbone_is_a_table_or_a_name():
+    table = {"name": "mario", "backbone": {"name": "lightgcn", "num_layers": 1}}
+    recipe = Recipe.build({"model": table})
+    assert recipe.model.backbone.num_layers == 1
+    named = resolve_recipe("mario", overrides=["model.backbone=lightgcn"])
+    dotted = resolve_recipe("mario", overrides=["model.backbone.name=lightgcn"])
+    assert named == dotted
+    assert named.model.backbone.num_layers == 3
+    assert resolve_recipe("mario").model.backbone.name == "bpr_mf"
+    kept = resolve_recipe("mario", overrides=["model.backbone.embedding_dim=8"])
+    assert (kept.model.backbone.name, kept.model.backbone.embedding_dim) == ("bpr_mf", 8)
+
+
+@pytest.mark.parametrize("backbone", ["bpr_mf", "lightgcn", "mm_gef", "ngcf"])
+def test_a_recipe_with_a_backbone_reads_back_as_itself(backbone):
+    recipe = resolve_recipe("mario", overrides=[f"model.backbone={backbone}", "graph.k=7"])
+    assert Recipe.build(tomllib.loads(recipe.to_toml())) == recipe
+    assert "\nk = 7\n" not in recipe.to_toml().partition("[model]")[2]
+    again = resolve_recipe(recipe, overrides=["model.mu=0.5"])
+    assert again.model.backbone == recipe.model.backbone
+    assert again.model.mu == 0.5
+
+
+def test_a_backbone_has_the_graph_it_needs():
+    recipe = resolve_recipe("mario", overrides=["model.backbone=mm_gef", "graph.k=7"])
+    assert recipe.model.backbone.k == 7
+    assert recipe.graph.edges == ("co_item",)
+    assert resolve_recipe(recipe, overrides=["graph.k=5"]).model.backbone.k == 5
+    released = ["model.backbone.name=ngcf", "model.backbone.preset=as_released"]
+    assert resolve_recipe("mario", overrides=released).graph.ui_norm == "rw_self"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.backbone.num_layer=2"], "mario: unknown key 'model.backbone.num_layer'; known: e"),
+        (
+            ["model.backbone={name='lightgcn', num_layer=2}"],
+            "mario: unknown key 'model.backbone.num_layer'; did you mean 'num_layers'?",
+        ),
+        (["model.backbone.embedding_dim=0"], "mario: model.backbone.embedding_dim: .* .got 0."),
+        (["model.backbone=lightgcm"], "mario: model.backbone.name must be .*; did you mean 'light"),
+        (["model.backbone=mario"], "mario: model.backbone must be a model of its own .got 'mario'"),
+        (["model.backbone=[1]"], "mario: model.backbone must be a table or a model's name .got .1"),
+        (
+            ["model.backbone.name=mm_gef", "model.backbone.k=3"],
+            "mario: model.backbone.k follows graph.k .got 3, which is 10.; remove model.backbone.k",
+        ),
+    ],
+)
+def test_wrong_backbones_are_named_in_one_line(overrides, message):
+    with pytest.raises(ConfigError, match=message) as refused:
+        resolve_recipe("mario", overrides=overrides)
+    assert "\n" not in str(refused.value)

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from mmgraph import __version__
-from mmgraph.cli import data, demo, doctor, evaluate, graph, recommend, train
+from mmgraph.cli import (
+    ablate,
+    analyze,
+    compare,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    graph,
+    recommend,
+    sweep,
+    train,
+)
 from mmgraph.cli.console import run_app
 
 __all__ = ["app", "main"]
@@ -23,13 +35,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data.app, name="data")
-app.add_typer(graph.app, name="graph")
-app.command("train", epilog=train.EXAMPLE)(train.train)
-app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
-app.command("recommend", epilog=recommend.EXAMPLE)(recommend.recommend)
-app.command("demo", epilog=demo.EXAMPLE)(demo.demo)
-app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+_START, _DATA, _RUN, _STUDY = "Start", "Data and graphs", "One run", "Many runs"
+
+app.command("demo", epilog=demo.EXAMPLE, rich_help_panel=_START)(demo.demo)
+app.command("doctor", epilog=doctor.EXAMPLE, rich_help_panel=_START)(doctor.doctor)
+app.add_typer(data.app, name="data", rich_help_panel=_DATA)
+app.add_typer(graph.app, name="graph", rich_help_panel=_DATA)
+app.command("train", epilog=train.EXAMPLE, rich_help_panel=_RUN)(train.train)
+app.command("evaluate", epilog=evaluate.EXAMPLE, rich_help_panel=_RUN)(evaluate.evaluate)
+app.command("recommend", epilog=recommend.EXAMPLE, rich_help_panel=_RUN)(recommend.recommend)
+app.add_typer(analyze.app, name="analyze", rich_help_panel=_RUN)
+app.command("compare", epilog=compare.EXAMPLE, rich_help_panel=_STUDY)(compare.compare)
+app.command("ablate", epilog=ablate.EXAMPLE, rich_help_panel=_STUDY)(ablate.ablate)
+app.command("sweep", epilog=sweep.EXAMPLE, rich_help_panel=_STUDY)(sweep.sweep)
 
 
 def _print_version(wanted: bool) -> None:

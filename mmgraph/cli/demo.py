@@ -24,10 +24,11 @@ from mmgraph.cli.console import (
 )
 from mmgraph.cli.graph import print_graph
 from mmgraph.cli.recommend import print_lists
-from mmgraph.errors import ConfigError
+from mmgraph.errors import ConfigError, MissingDependency
 from mmgraph.files import write_file
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from rich.console import Console
 
     from mmgraph.data import MultimodalDataset
@@ -249,43 +250,47 @@ def pick_user(dataset: "MultimodalDataset") -> tuple[str, list[str]]:
 def _picture(
     runs: Mapping[str, "Run"], rows: Sequence[Mapping[str, Any]], path: Path
 ) -> str | None:
+    from mmgraph.report import drawing, render
+    from mmgraph.report.figure import COLOURS
+
     try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError:
-        say("No picture: matplotlib is not installed (pip install matplotlib).")
+        with drawing(panels=2, width=5.0, height=4.0) as (figure, (left, right)):
+            _draw_epochs(left, runs, COLOURS)
+            _draw_metrics(right, rows, COLOURS)
+            write_file(path, render(figure)[".png"])
+    except MissingDependency as error:
+        say(f"No picture: {error}.")
         return None
-    figure = Figure(figsize=(10, 4), layout="constrained", dpi=130)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    colours = ("#4477aa", "#cc6677")
+    return str(path)
+
+
+def _draw_epochs(axes: "Axes", runs: Mapping[str, "Run"], colours: Sequence[str]) -> None:
     metric = next(iter(runs.values())).recipe.evaluation.select_by
-    for (name, run), colour in zip(runs.items(), colours, strict=True):
+    for (name, run), colour in zip(runs.items(), colours, strict=False):
         lines = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         epochs = [record for record in map(json_format.loads, lines) if record["valid"]]
         x, y = [e["epoch"] for e in epochs], [e["valid"][metric] for e in epochs]
-        left.plot(x, y, color=colour, label=name, marker="." if len(x) < 30 else "")
+        axes.plot(x, y, color=colour, label=name, marker="." if len(x) < 30 else "")
         if y:
             best = max(range(len(y)), key=y.__getitem__)
-            left.plot(x[best], y[best], marker="o", color=colour, markersize=8)
-    left.set(title=f"Validation {metric} (dot: best epoch)", xlabel="epoch", ylabel=metric)
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.grid(alpha=0.3)
-    left.legend(frameon=False)
+            axes.plot(x[best], y[best], marker="o", color=colour, markersize=8)
+    axes.set(title=f"Validation {metric} (dot: best epoch)", xlabel="epoch", ylabel=metric)
+    axes.locator_params(axis="x", integer=True)
+    axes.legend()
+
+
+def _draw_metrics(axes: "Axes", rows: Sequence[Mapping[str, Any]], colours: Sequence[str]) -> None:
     names = [name for name in METRICS if all(row["test"][name] is not None for row in rows)]
-    for place, (row, colour) in enumerate(zip(rows, colours, strict=True)):
-        values = [row["test"][name] for name in names]
-        bars = right.bar(
+    for place, (row, colour) in enumerate(zip(rows, colours, strict=False)):
+        bars = axes.bar(
             [x + 0.4 * place for x in range(len(names))],
-            values,
+            [row["test"][name] for name in names],
             width=0.38,
             color=colour,
             label=row["model"],
         )
-        right.bar_label(bars, fmt="%.3f", fontsize=8)
-    right.set_xticks([x + 0.2 for x in range(len(names))], names)
-    right.set(title="Test, at the best epoch")
-    right.margins(y=0.12)
-    right.grid(axis="y", alpha=0.3)
-    right.set_axisbelow(True)
-    figure.savefig(path)
-    return str(path)
+        axes.bar_label(bars, fmt="%.3f", fontsize=8)
+    axes.set_xticks([x + 0.2 for x in range(len(names))], names)
+    axes.set(title="Test, at the best epoch")
+    axes.margins(y=0.12)
+    axes.grid(visible=False, axis="x")

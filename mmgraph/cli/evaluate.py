@@ -29,6 +29,13 @@ def evaluate(
         bool,
         typer.Option("--mask-valid-at-test", help="Leave validation items out of the lists too."),
     ] = False,
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|cold",
+            help="Rank all items, or those without training interactions; by default as the run did.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="Where to rank: cpu, cuda, cuda:1.")] = "cpu",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonFlag = False,
@@ -40,13 +47,17 @@ def evaluate(
     loaded = experiment.load_run(run, dataset=dataset, device=device)
     recipe = loaded.recipe.evaluation
     config = evaluation_config(
-        recipe, ks=k or recipe.ks, metrics=metric or recipe.metrics, mask=mask_valid_at_test
+        recipe,
+        ks=k or recipe.ks,
+        metrics=metric or recipe.metrics,
+        mask=mask_valid_at_test,
+        candidates=candidates,
     )
     stored = loaded.metrics["test"]
     with observing(quiet=quiet) as observer:
         result = experiment.evaluate(loaded, config=config, observer=observer)
-    comparable = config.mask_valid_at_test == recipe.mask_valid_at_test
-    difference = largest_difference(result.mean, stored) if comparable else None
+    changed = _changed_convention(config, recipe)
+    difference = largest_difference(result.mean, stored) if changed is None else None
     if json:
         print_json(
             {
@@ -56,23 +67,30 @@ def evaluate(
                 "test": result.mean,
                 "num_users": len(result.users),
                 "mask_valid_at_test": config.mask_valid_at_test,
+                "candidates": config.candidates,
                 "equals_stored": None if difference is None else difference == 0,
             }
         )
         return
-    console = results()
-    columns = ["metric", *(f"test @{length}" for length in config.ks)]
-    rows = [
-        [name, *(result.mean[f"{name}@{length}"] for length in config.ks)]
-        for name in config.metrics
-    ]
     title = f"{loaded.recipe.model.name} on {loaded.dataset.name}, {len(result.users):,} users"
-    print_table(console, title, columns, rows)
-    console.print(_compare(difference, comparable), markup=False)
+    _show(result.mean, config, title=title)
+    results().print(_compare(difference, changed), markup=False)
+
+
+def _show(mean: Mapping[str, float], config: "EvaluationConfig", *, title: str) -> None:
+    """Print a line for each metric, a column for each length."""
+    columns = ["metric", *(f"test @{length}" for length in config.ks)]
+    rows = [[name, *(mean[f"{name}@{length}"] for length in config.ks)] for name in config.metrics]
+    print_table(results(), title, columns, rows)
 
 
 def evaluation_config(
-    recipe: "EvaluationConfig", *, ks: Sequence[int], metrics: Sequence[str], mask: bool
+    recipe: "EvaluationConfig",
+    *,
+    ks: Sequence[int],
+    metrics: Sequence[str],
+    mask: bool,
+    candidates: str | None = None,
 ) -> "EvaluationConfig":
     """Return the recipe's evaluation with other lengths and metrics; the selection metric follows them.
 
@@ -87,6 +105,7 @@ def evaluation_config(
         "ks": tuple(ks),
         "metrics": tuple(metrics),
         "mask_valid_at_test": mask or recipe.mask_valid_at_test,
+        "candidates": candidates or recipe.candidates,
         "select_by": f"{metrics[0]}@{ks[0]}",
     }
     return parse_config(EvaluationConfig, values, origin="evaluate")
@@ -103,9 +122,18 @@ def largest_difference(found: Mapping[str, float], stored: Mapping[str, float]) 
     return max(shared, default=None)
 
 
-def _compare(difference: float | None, comparable: bool) -> str:
-    if not comparable:
-        return "Not compared with the stored metrics: those kept validation items as candidates."
+def _changed_convention(config: "EvaluationConfig", recipe: "EvaluationConfig") -> str | None:
+    """Return how the lists of the run were made, if these are made otherwise."""
+    if config.mask_valid_at_test != recipe.mask_valid_at_test:
+        return "kept validation items as candidates"
+    if config.candidates != recipe.candidates:
+        return {"all": "ranked all items", "cold": "ranked cold items only"}[recipe.candidates]
+    return None
+
+
+def _compare(difference: float | None, changed: str | None) -> str:
+    if changed is not None:
+        return f"Not compared with the stored metrics: those {changed}."
     if difference is None:
         return "None of these metrics is stored with the run."
     if difference == 0:

@@ -134,7 +134,9 @@ def print_run(console: Console, run: "Run") -> None:
     print_metrics(console, summary, title=f"{summary['model']} on {summary['dataset']}")
     seconds = summary["timings"].get("total_s")
     facts = [
-        f"best epoch {summary['best_epoch']} of {summary['epochs']}",
+        f"best epoch {summary['best_epoch']} of {summary['epochs']}"
+        if summary["epochs"]
+        else "nothing to train",
         *([format_seconds(seconds)] if seconds is not None else []),
         f"{summary['num_parameters']:,} parameters",
         f"seed {summary['seed']}",

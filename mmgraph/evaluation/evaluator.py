@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ class EvaluationConfig(BaseModel):
         metrics: Names in ``mmgraph.evaluation.METRICS``.
         mask_valid_at_test: Leave validation items out of the lists at test time too. Off by
             default: published tables keep them as candidates.
+        candidates: ``cold`` leaves all items with training interactions out of the lists, for
+            cold-start splits; ``all`` lets the cold items compete with them.
         block_size: Users scored at once; memory grows with it.
         select_by: Validation metric that stops training and picks the best epoch; one of those
             computed.
@@ -44,6 +47,7 @@ class EvaluationConfig(BaseModel):
     ks: tuple[int, ...] = (5, 10, 20, 50)
     metrics: tuple[str, ...] = ("recall", "ndcg", "precision", "map", "mrr", "hit")
     mask_valid_at_test: bool = False
+    candidates: Literal["all", "cold"] = "all"
     block_size: int = Field(default=1024, ge=1)
     select_by: str = "recall@20"
 
@@ -102,6 +106,7 @@ class Evaluator:
     Args:
         held_out: Interactions to be found.
         seen: Interactions whose items are left out of the user's list; None leaves nothing out.
+        warm: Items with training interactions, which ``candidates="cold"`` leaves out of all lists.
         num_users: Number of users.
         num_items: Number of items.
         config: What to measure; defaults to ``EvaluationConfig()``.
@@ -109,11 +114,12 @@ class Evaluator:
 
     Attributes:
         users: Users evaluated, int64 ``(n,)``, ascending.
-        num_masked: Held-out interactions that are also in ``seen``; their items cannot be listed
-            and count as missed.
+        num_masked: Held-out interactions that are also in ``seen``, or whose item is left out of
+            all lists; these items cannot be listed and count as missed.
 
     Raises:
-        ConfigError: A list length exceeds the number of items.
+        ConfigError: A list length exceeds the number of items, or cold candidates are asked for and
+            there are none.
         DataError: Nothing is held out, or an index is out of range.
 
     Example:
@@ -133,6 +139,7 @@ class Evaluator:
         *,
         num_users: int,
         num_items: int,
+        warm: IndexArray | None = None,
         config: EvaluationConfig | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -156,11 +163,15 @@ class Evaluator:
                 "held-out interactions must not be empty (got 0); "
                 "choose a split with validation and test rows"
             )
+        self._left_out = self._check_candidates(warm)
         counts = self._held_out.counts
         self.users = counts.nonzero().squeeze(1)
         self._num_relevant = counts[self.users]
         self._seen: UserItems | None = None
-        self.num_masked = 0
+        row, item = self._held_out.rows(self.users)
+        masked = torch.zeros_like(item, dtype=torch.bool)
+        if self._left_out is not None:
+            masked |= torch.isin(item.cpu(), self._left_out).to(item.device)
         if seen is not None:
             self._seen = UserItems.from_pairs(
                 *seen,
@@ -169,11 +180,11 @@ class Evaluator:
                 name="seen interactions",
                 device=device,
             )
-            row, item = self._held_out.rows(self.users)
-            self.num_masked = int(self._seen.contains(self.users[row], item).sum())
+            masked |= self._seen.contains(self.users[row], item)
+        self.num_masked = int(masked.sum())
         if self.num_masked:
             logger.warning(
-                "%d of %d held-out interactions are also among the seen ones; "
+                "%d of %d held-out interactions are also among the seen ones or no candidates; "
                 "they cannot be listed and count as missed",
                 self.num_masked,
                 len(self._held_out.keys),
@@ -204,7 +215,13 @@ class Evaluator:
             The evaluator to use while training.
         """
         return cls(
-            valid, train, num_users=num_users, num_items=num_items, config=config, device=device
+            valid,
+            train,
+            num_users=num_users,
+            num_items=num_items,
+            warm=train[1],
+            config=config,
+            device=device,
         )
 
     @classmethod
@@ -241,7 +258,13 @@ class Evaluator:
         if config.mask_valid_at_test:
             seen = (_join(train[0], valid[0]), _join(train[1], valid[1]))
         return cls(
-            test, seen, num_users=num_users, num_items=num_items, config=config, device=device
+            test,
+            seen,
+            num_users=num_users,
+            num_items=num_items,
+            warm=train[1],
+            config=config,
+            device=device,
         )
 
     def evaluate(
@@ -271,6 +294,7 @@ class Evaluator:
                 k=max(self.config.ks),
                 num_items=self.num_items,
                 seen=self._seen,
+                left_out=self._left_out,
                 block_size=self.config.block_size,
                 progress=progress,
             )
@@ -284,6 +308,19 @@ class Evaluator:
             per_user=per_user,
             top_items=top_items.cpu(),
         )
+
+    def _check_candidates(self, warm: IndexArray | None) -> Tensor | None:
+        """Return the items that are left out of all lists, or None if there are none."""
+        if self.config.candidates == "all":
+            return None
+        left_out: Tensor = torch.unique(_vector([] if warm is None else warm).cpu())
+        if not 0 < len(left_out) < self.num_items:
+            raise ConfigError(
+                "evaluation.candidates 'cold' needs items with and items without training "
+                f"interactions ({len(left_out)} of {self.num_items} have some); set "
+                "data.split.method to 'cold_start', or candidates to 'all'"
+            )
+        return left_out
 
 
 def write_per_user(

@@ -212,6 +212,7 @@ def rank_items(
     k: int,
     num_items: int,
     seen: UserItems | None = None,
+    left_out: IndexArray | None = None,
     block_size: int = 1024,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -231,6 +232,7 @@ def rank_items(
         k: List length, between 1 and ``num_items``.
         num_items: Number of items.
         seen: Items to leave out for each user; None leaves nothing out.
+        left_out: Items to leave out for all users.
         block_size: Users scored at once.
         progress: Called after each block with the number of users done and ``n``.
 
@@ -265,6 +267,9 @@ def rank_items(
                 "items); pass the same num_items to both"
             )
         seen = seen.to(users.device)
+    nobodys = None
+    if left_out is not None:
+        nobodys = _read_indices(left_out, "left_out", num_items).to(users.device)
     num_users = len(users)
     lists = torch.empty((num_users, k), dtype=torch.int64, device=users.device)
     candidates: Tensor | None = None
@@ -280,6 +285,8 @@ def rank_items(
             if seen is not None:
                 row, item = seen.rows(block)
                 rows[row, item] = -torch.inf
+            if nobodys is not None:
+                rows[:, nobodys] = -torch.inf
             try:
                 lists[start : start + block_size] = top_k_items(rows, k)[0]
             except FitError as error:

@@ -1,6 +1,7 @@
 """mmgraph demo, on the tiny data set in place of the bundled one."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,13 @@ def test_an_interrupted_demo_can_be_begun_again(
     assert f"mmgraph demo --out {out}" in answer.err.splitlines()[-1]
     demo.prepare(out)
     assert [path.name for path in out.iterdir()] == ["demo.json"]
+
+
+def test_without_matplotlib_there_is_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert demo._picture({}, [], tmp_path / "comparison.png") is None
+    assert "No picture: " in (said := capsys.readouterr().err)
+    assert "pip install 'mmgraph[report]'" in " ".join(said.split())
+    assert list(tmp_path.iterdir()) == []

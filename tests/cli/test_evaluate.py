@@ -39,6 +39,32 @@ def test_masking_validation_changes_the_question(ask: Ask, trained: Path) -> Non
     assert all(masked["test"][name] >= plain["test"][name] for name in plain["test"])
 
 
+def test_cold_candidates_are_asked_for_and_refused_where_there_are_none(
+    ask: Ask, trained: Path
+) -> None:
+    answer = ask("evaluate", trained, "--candidates", "cold", "--quiet")
+    assert (answer.code, answer.out) == (2, "")
+    assert "evaluation.candidates 'cold' needs items with and items without" in answer.err
+    answer = ask("evaluate", trained, "--candidates", "some", "--quiet")
+    assert answer.code == 2
+    assert "candidates" in answer.err
+
+
+def test_one_cold_start_run_answers_both_questions(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    words = ["--set", "data.split={method='cold_start', cold_share=0.4}", "--out", tmp_path / "run"]
+    said = ask("train", "cb", "--dataset", tiny, *words)
+    assert "guarded by training.negatives = 'train_items'" in said.err
+    everything = ask("evaluate", tmp_path / "run", "--json").json
+    cold = ask("evaluate", tmp_path / "run", "--candidates", "cold", "--json").json
+    assert (everything["candidates"], cold["candidates"]) == ("all", "cold")
+    assert (everything["equals_stored"], cold["equals_stored"]) == (True, None)
+    # Fewer candidates can only move the rest up, and eight cold items fill no list of ten.
+    assert all(cold["test"][name] >= value for name, value in everything["test"].items())
+    assert cold["test"]["recall@10"] == 1
+    shown = ask("evaluate", tmp_path / "run", "--candidates", "cold").out
+    assert "Not compared with the stored metrics: those ranked all items." in shown
+
+
 def test_a_difference_is_reported(ask: Ask, run: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["test"]["recall@10"] += 0.25

@@ -136,3 +136,26 @@ def test_a_run_that_fails_is_exit_code_1(ask: Ask, tiny: Path, tmp_path: Path) -
     assert answer.err.startswith("error: ")
     assert "must stay finite" in answer.err or "must be a number" in answer.err
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["profile", "neighbours"])
+def test_a_model_that_is_not_trained_goes_the_whole_way(
+    ask: Ask, tiny: Path, tmp_path: Path, form: str
+) -> None:
+    run = tmp_path / "run"
+    words = ["train", "cb", "--dataset", tiny, "--out", run, "--set", f"model.form={form}"]
+    answer = ask(*words)
+    assert answer.code == 0
+    assert "nothing to train" in answer.out
+    assert "validating cb" in answer.err
+    facts = ask("train", "--resume", run, "--json").json
+    assert (facts["epochs"], facts["best_epoch"], facts["num_parameters"]) == (0, 0, 0)
+    assert facts["valid"]["recall@20"] > 0
+    assert facts["memory"]["gradients"] == facts["memory"]["activations"] == 0
+    assert facts["timings"]["epoch_s_median"] is None
+    assert (run / "metrics.jsonl").read_text() == ""
+    assert (run / "embeddings.safetensors").is_file() == (form == "profile")
+    assert ask("evaluate", run, "--json").json["equals_stored"] is True
+    assert (
+        len(ask("recommend", run, "--user", "u3", "-k", "2", "--json").json["recommendations"]) == 2
+    )

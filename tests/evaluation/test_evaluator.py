@@ -107,6 +107,40 @@ def test_validation_items_are_candidates_at_test_time_unless_masked(
     check_equal(result, by_sets(scores, seen, test, SMALL.ks))
 
 
+@pytest.mark.parametrize("mask_valid", [False, True])
+def test_cold_candidates_leave_all_items_with_training_interactions_out(
+    scores: torch.Tensor, mask_valid: bool
+) -> None:
+    """Items 15 and above have no training interactions; some of what is held out is warm and so missed."""
+    generator = np.random.default_rng(8)
+    users = np.arange(NUM_USERS).repeat(6)
+    train = (users, generator.integers(0, 15, len(users)))
+    valid = (users[::2], generator.integers(15, NUM_ITEMS, len(users[::2])))
+    test = (users[1::2], generator.integers(13, NUM_ITEMS, len(users[1::2])))
+    config = SMALL.model_copy(update={"candidates": "cold", "mask_valid_at_test": mask_valid})
+    sizes = {"num_users": NUM_USERS, "num_items": NUM_ITEMS, "config": config}
+    everyone, warm = np.divmod(np.arange(NUM_USERS * 15), 15)
+    hidden = [train, (everyone, warm)]
+    result = Evaluator.for_validation(train, valid, **sizes).evaluate(lambda u: scores[u])
+    check_equal(result, by_sets(scores, hidden, valid, SMALL.ks))
+    evaluator = Evaluator.for_test(train, valid, test, **sizes)
+    pairs = {(int(u), int(i)) for u, i in zip(*test, strict=True)}
+    masked = {(int(u), int(i)) for u, i in zip(*valid, strict=True)} if mask_valid else set()
+    assert evaluator.num_masked == sum(i < 15 or (u, i) in masked for u, i in pairs)
+    result = evaluator.evaluate(lambda u: scores[u])
+    hidden += [valid] if mask_valid else []
+    check_equal(result, by_sets(scores, hidden, test, SMALL.ks))
+    assert result.top_items[result.top_items >= 0].min() >= 15
+
+
+@pytest.mark.parametrize("items", [range(NUM_ITEMS), []])
+def test_cold_candidates_need_warm_and_cold_items(items) -> None:
+    config = SMALL.model_copy(update={"candidates": "cold"})
+    train = [0] * len(items), list(items)
+    with pytest.raises(ConfigError, match=f"{len(items)} of {NUM_ITEMS} have some"):
+        Evaluator.for_validation(train, ([1], [2]), num_users=2, num_items=NUM_ITEMS, config=config)
+
+
 def test_published_convention_is_the_default() -> None:
     pairs = ([0], [0]), ([0], [1]), ([0], [2])
     row = torch.tensor([[3.0, 2.0, 1.0]])

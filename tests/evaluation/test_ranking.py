@@ -219,6 +219,17 @@ def test_seen_items_of_another_catalogue() -> None:
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), max_size=40)
 
 
+def test_items_left_out_for_all_users_are_never_listed() -> None:
+    table = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    seen = UserItems.from_pairs([0], [1], num_users=2, num_items=4)
+    users = torch.arange(2)
+    options = {"k": 3, "num_items": 4, "seen": seen}
+    lists = rank_items(lambda u: table[u], users, left_out=np.array([0]), **options)
+    assert lists.tolist() == [[2, 3, -1], [3, 2, 1]]
+    with pytest.raises(DataError, match="left_out in row 0 must be between 0 and 3"):
+        rank_items(lambda u: table[u], users, left_out=[4], **options)
+
+
 @settings(deadline=None)
 @given(PAIRS, st.lists(st.integers(0, 6), max_size=10))
 def test_user_items_is_a_set_of_pairs(pairs: list[tuple[int, int]], users: list[int]) -> None:

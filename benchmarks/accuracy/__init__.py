@@ -1,1 +1,0 @@
-"""Quality of models over seeds."""

@@ -1,0 +1,199 @@
+"""What the commands that train many runs share: their options, and how they show tables of rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mmgraph.cli.console import (
+    INTERRUPTED,
+    check_threads,
+    format_cell,
+    format_seconds,
+    print_table,
+    say,
+)
+from mmgraph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmgraph.study import Place, StudyObserver
+
+Record = Mapping[str, Any]
+Column = tuple[str, list[str]]
+"""A heading and its cells."""
+
+DatasetOption = Annotated[
+    str | None, typer.Option(help="A data-set folder or a bundled name; by default the recipe's.")
+]
+SeedsOption = Annotated[int, typer.Option(help="Runs of each setting.")]
+FirstSeedOption = Annotated[int, typer.Option(help="Seed of the first of them.")]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", help="Runs at a time, each a process of its own.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads of each run; by default one with several jobs.")
+]
+DeviceOption = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+MetricOption = Annotated[
+    str, typer.Option(help="Test metric that is compared and drawn, such as ndcg@10.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Runs and results; the same folder goes on where it stopped."),
+]
+
+_FILE_WIDTH = 200
+_GAP = 2
+
+
+def place_of(*, jobs: int, threads: int | None, device: str, cache: Path | None) -> "Place":
+    """Return where and how runs are computed.
+
+    Raises:
+        ConfigError: a number is below one, or the device cannot be used.
+    """
+    check_threads(threads)
+    if jobs < 1:
+        raise ConfigError(f"--jobs must be at least 1 (got {jobs}); leave it out for one")
+    from mmgraph.run import usable_device
+    from mmgraph.study import Place
+
+    usable_device(device)
+    return Place(jobs, threads, device, None if cache is None else str(cache.resolve()))
+
+
+@contextmanager
+def studying(*, quiet: bool) -> Iterator["StudyObserver"]:
+    """Give an observer for a study; an interrupt ends in a line that says how to go on."""
+    from mmgraph.cli.study_progress import observing_study
+
+    try:
+        with observing_study(quiet=quiet) as observer:
+            yield observer
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on where it stopped")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return mean and standard deviation over seeds.
+
+    Example:
+        >>> spread([0.1, 0.3]), spread([0.25])
+        ('0.2000 ± 0.1414', '0.2500')
+    """
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def metric_columns(rows: Sequence[Record], part: str, metrics: Sequence[str]) -> list[Column]:
+    """Return a column for each metric of the ``valid`` or ``test`` part."""
+    return [(name, [spread(row[part][name]) for row in rows]) for name in metrics]
+
+
+def cost_columns(rows: Sequence[Record]) -> list[Column]:
+    """Return what training took: the medians over seeds of epochs and seconds, and the parameters."""
+    return [
+        ("epochs", [f"{median(row['epochs']):.0f}" for row in rows]),
+        ("parameters", [format_cell(row["num_parameters"]) for row in rows]),
+        ("time", [format_seconds(median(row["seconds"])) for row in rows]),
+    ]
+
+
+def print_columns(console: Console, title: str, head: Column, columns: Sequence[Column]) -> None:
+    """Show columns beside a first one; where the terminal is too narrow they go on in another table below.
+
+    Args:
+        console: Where to.
+        title: Of the table.
+        head: The first column, repeated in each table.
+        columns: The others; there must be one at least.
+    """
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
+    room = console.width - _width(head)
+    parts: list[list[Column]] = [[]]
+    left = room
+    for column in columns:
+        if parts[-1] and _width(column) > left:
+            parts.append([])
+            left = room
+        parts[-1].append(column)
+        left -= _width(column)
+    for part in parts:
+        cells = zip(head[1], *(column[1] for column in part), strict=True)
+        print_table(console, title, [head[0], *(column[0] for column in part)], cells)
+
+
+def _width(column: Column) -> int:
+    return max(map(len, [column[0], *column[1]])) + _GAP
+
+
+def say_failures(record: Record) -> None:
+    """Say which runs failed, and why; end with exit code 1 by :func:`end_of`."""
+    for failure in record["failed"]:
+        say(f"failed: {failure['label']}, seed {failure['seed']}: {failure['message']}")
+
+
+def print_sources(console: Console, rows: Sequence[Record]) -> None:
+    """Show where the settings of each row come from."""
+    for row in rows:
+        changes = ", ".join(f"{key} = {value}" for key, value in row["changes"].items())
+        seeds = f"{len(row['seeds'])} seeds" if len(row["seeds"]) > 1 else f"seed {row['seeds'][0]}"
+        text = f"{row['label']}: {row['source']}{f' with {changes}' if changes else ''}, {seeds}"
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def print_tested(console: Console, record: Record, *, head: str) -> None:
+    """Show a study whose rows were tested against one of them."""
+    rows, metric, against = record["rows"], record["metric"], record["against"]
+    tests = {test["label"]: test for test in record["tests"] if test["metric"] == metric}
+    columns = [*metric_columns(rows, "test", record["metrics"]), *cost_columns(rows)]
+    if tests:
+        labels = [row["label"] for row in rows]
+        columns += [
+            (f"{metric} - {against}", [_difference(tests.get(label)) for label in labels]),
+            ("p (Holm)", [_p_value(tests.get(label)) for label in labels]),
+        ]
+    many = len(record["seeds"]) > 1
+    title = f"{record['dataset']}: test part, {len(record['seeds'])} seed{'s' if many else ''}"
+    title += ", mean ± standard deviation" if many else ""
+    print_columns(console, title, (head, [row["label"] for row in rows]), columns)
+    print_sources(console, rows)
+    if tests:
+        users = next(iter(tests.values()))["num_users"]
+        text = (
+            f"Differences of {metric} to {against} with their 95 % interval; paired t-test over {users:,} users, "
+            "each averaged over seeds, corrected for the number of rows."
+        )
+        console.print(text, markup=False, soft_wrap=True)
+
+
+def _difference(test: Record | None) -> str:
+    if test is None:
+        return "-"
+    if test["low"] is None:
+        return f"{test['difference']:+.4f}"
+    return f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}]"
+
+
+def _p_value(test: Record | None) -> str:
+    if test is None or test["p_holm"] is None:
+        return "-"
+    return f"{test['p_holm']:.2g}"
+
+
+def print_files(console: Console, record: Record) -> None:
+    """Show where the numbers and the picture are."""
+    console.print(f"Written: {', '.join(record['files'])}", markup=False, soft_wrap=True)
+
+
+def end_of(record: Record) -> None:
+    """Say what failed and end with exit code 1 if something did."""
+    say_failures(record)
+    if record["failed"]:
+        raise typer.Exit(1)

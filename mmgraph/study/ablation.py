@@ -1,0 +1,120 @@
+"""A recipe with and without its parts, over seeds, each variant tested against the whole."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmgraph.config import Recipe
+from mmgraph.errors import ConfigError, nearest
+from mmgraph.models import get_model
+from mmgraph.study.comparison import METRIC, do_study
+from mmgraph.study.plan import (
+    FIRST_SEED,
+    Setting,
+    Study,
+    dataset_name,
+    flat_changes,
+    one_dataset,
+    seeds_from,
+    setting_of,
+)
+from mmgraph.study.pool import StudyObserver
+from mmgraph.study.table import Record
+from mmgraph.study.trial import Place
+
+FULL = "full"
+RESULT = "ablation"
+
+
+def ablate(
+    recipe: str | Path,
+    dataset: str | None = None,
+    *,
+    seeds: int = 5,
+    first_seed: int = FIRST_SEED,
+    overrides: Sequence[str] = (),
+    only: Sequence[str] = (),
+    metric: str = METRIC,
+    out: str | Path | None = None,
+    place: Place | None = None,
+    observer: StudyObserver | None = None,
+) -> Record:
+    """Train a recipe and the variants of its ablation table, and test each variant against the recipe.
+
+    The variants are those of the model's class and of the recipe's own table ``[ablations]``, which goes first where
+    both have a label.
+
+    Args:
+        recipe: Model, shipped recipe or TOML file.
+        dataset: Bundled name or folder; by default the recipe's.
+        seeds: How many.
+        first_seed: The first of them.
+        overrides: ``"a.b=c"`` assignments for the recipe and so for its variants.
+        only: Labels of the variants to train; by default all.
+        metric: Decides and is drawn.
+        out: Folder of the runs and of ``ablation.json``, ``.png`` and ``.svg``; by default
+            ``runs/<dataset>/ablate-<recipe>``.
+        place: Where trials are computed, and how many at a time.
+        observer: Is told how it goes.
+
+    Returns:
+        What ``ablation.json`` holds, and the files.
+
+    Raises:
+        ConfigError: the model has no ablations, a label is unknown, or a variant is no valid recipe; nothing was
+            trained.
+        FitError: no run of the whole came to its end.
+    """
+    whole = setting_of(recipe, dataset, overrides=overrides)
+    variants = ablations_of(whole)
+    for label in only:
+        if label not in variants:
+            raise ConfigError(
+                f"--only must be a label of the ablation table (got {label!r}){nearest(label, variants)}"
+            )
+    chosen = {label: c for label, c in variants.items() if not only or label in only}
+    settings = (
+        whole.changed(FULL, {}),
+        *(whole.changed(label, changes) for label, changes in chosen.items()),
+    )
+    name = dataset_name(one_dataset(settings))
+    folder = Path(out) if out is not None else Path("runs") / name / f"ablate-{whole.folder_name}"
+    study = Study(folder, settings, seeds_from(first_seed, seeds))
+    return do_study(
+        "ablate",
+        study,
+        RESULT,
+        against=FULL,
+        metric=metric,
+        place=place,
+        observer=observer,
+        facts={"recipe": whole.label},
+    )
+
+
+def ablations_of(setting: Setting) -> dict[str, Mapping[str, Any]]:
+    """Return the changes of each variant, by label: of the model's class, then of the recipe.
+
+    Raises:
+        ConfigError: there are none, or one has no changes, bears the label of the whole or sets what is not its own.
+    """
+    recipe = Recipe.build(setting.values, origin=setting.label)
+    model = get_model(recipe.model.name)
+    own = {label: flat_changes(table) for label, table in setting.ablations.items()}
+    variants: dict[str, Mapping[str, Any]] = {**model.ablations, **own}
+    if not variants:
+        raise ConfigError(
+            f"{setting.label}: {recipe.model.name} has no ablations (got none from the recipe either); "
+            'add [ablations."w/o something"] with its changed keys to the recipe'
+        )
+    for label, changes in variants.items():
+        if label == FULL or not changes:
+            raise ConfigError(
+                f"{setting.label}: an ablation needs a label other than {FULL!r} and changed keys (got {label!r} with "
+                f"{len(changes)}); change its table"
+            )
+        if "seed" in changes:
+            raise ConfigError(
+                f"{setting.label}: {label!r} cannot set the seed (got {changes['seed']}); use --first-seed"
+            )
+    return variants

@@ -1,0 +1,99 @@
+"""The settings a sweep tries: values by key, all their combinations or some of them."""
+
+import random
+import tomllib
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from mmgraph.errors import ConfigError
+from mmgraph.toml import parse_value
+
+Grid = dict[str, list[Any]]
+"""Values to try, by key."""
+
+# With other data or another measure, settings cannot be compared.
+_NOT_TO_TRY = ("seed", "evaluation", "data.dataset", "data.split", "published", "ablations")
+
+
+def parse_grid(texts: Sequence[str]) -> Grid:
+    """Return values by key from texts such as ``model.k=5,10``; each value is TOML, or else plain text.
+
+    Raises:
+        ConfigError: a text has no key or no values, or a key or value stands twice.
+
+    Example:
+        >>> parse_grid(["model.k=5,10", "model.fusion=mean,max", "data.modalities=['text'],['image']"])
+        {'model.k': [5, 10], 'model.fusion': ['mean', 'max'], 'data.modalities': [['text'], ['image']]}
+    """
+    grid: dict[str, list[Any]] = {}
+    for text in texts:
+        key, equals, listed = (part.strip() for part in text.partition("="))
+        if not equals or not key:
+            raise ConfigError(f"--grid takes key=value,value, such as model.k=5,10 (got {text!r})")
+        if key in grid:
+            raise ConfigError(
+                f"--grid must name a key once (got {key!r} twice); list all its values in one"
+            )
+        grid[key] = _parse_list(key, listed)
+    return check_grid(grid)
+
+
+def _parse_list(key: str, text: str) -> list[Any]:
+    try:
+        return list(tomllib.loads(f"values = [{text}]")["values"])
+    except tomllib.TOMLDecodeError:
+        if any(sign in text for sign in "[]{}\"'"):
+            raise ConfigError(
+                f"--grid {key}: values must be TOML or plain words (got {text!r}); put quotes around words in lists"
+            ) from None
+        return [parse_value(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def check_grid(grid: Mapping[str, Sequence[Any]]) -> Grid:
+    """Return the values to try by key.
+
+    Raises:
+        ConfigError: there are none, a value stands twice, or settings that differ in a key cannot be compared.
+    """
+    if not grid:
+        raise ConfigError("a sweep needs a grid (got none); give --grid model.k=5,10")
+    for key, values in grid.items():
+        for fixed in _NOT_TO_TRY:
+            if key == fixed or key.startswith(f"{fixed}."):
+                raise ConfigError(
+                    f"--grid {key}: settings that differ in {fixed} cannot be compared (got {list(values)}); use --set"
+                )
+        if not values:
+            raise ConfigError(
+                f"--grid {key}: at least one value is needed (got none); write {key}=1,2"
+            )
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise ConfigError(
+                    f"--grid {key}: values must differ (got {value!r} twice); remove one"
+                )
+    return {key: list(values) for key, values in grid.items()}
+
+
+def grid_points(grid: Grid, *, trials: int | None, seed: int) -> list[dict[str, Any]]:
+    """Return the settings of a grid in its order, or some of them drawn at random.
+
+    Raises:
+        ConfigError: fewer than one is wanted.
+
+    Example:
+        >>> grid_points({"a": [1, 2], "b": [3]}, trials=None, seed=0)
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+    """
+    points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    if trials is None:
+        return points
+    if trials < 1:
+        raise ConfigError(
+            f"--trials must be at least 1 (got {trials}); leave it out for the whole grid"
+        )
+    if trials >= len(points):
+        return points
+    kept = random.Random(seed).sample(range(len(points)), trials)
+    return [points[number] for number in sorted(kept)]

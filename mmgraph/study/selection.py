@@ -1,0 +1,162 @@
+"""A grid of settings over seeds; what is chosen is chosen on the validation part, and only that is shown."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from mmgraph import __version__
+from mmgraph.errors import ConfigError, FitError
+from mmgraph.files import write_file
+from mmgraph.report import check_drawing, write_result
+from mmgraph.report.study import draw_sweep, point_label
+from mmgraph.study.grid import check_grid, grid_points, parse_grid
+from mmgraph.study.plan import (
+    FIRST_SEED,
+    Setting,
+    Study,
+    build_all,
+    dataset_name,
+    one_dataset,
+    seeds_from,
+    setting_of,
+)
+from mmgraph.study.pool import StudyObserver, run_trials
+from mmgraph.study.table import Record, Row, rows_of, shown_metrics, study_record
+from mmgraph.study.trial import Place, missing_trials
+from mmgraph.toml import to_toml
+
+RESULT = "sweep"
+
+_CHOSEN_BY = "# Chosen by mmgraph sweep"
+
+
+def sweep(
+    recipe: str | Path,
+    grid: Sequence[str] | Mapping[str, Sequence[Any]],
+    dataset: str | None = None,
+    *,
+    trials: int | None = None,
+    seeds: int = 3,
+    first_seed: int = FIRST_SEED,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    write: str | Path | None = None,
+    place: Place | None = None,
+    observer: StudyObserver | None = None,
+) -> Record:
+    """Train every setting of a grid with every seed, and choose the best by its mean validation metric.
+
+    The metric is the recipe's ``evaluation.select_by``. No figure of the test part is returned or written; each run
+    has measured its own, which stays in its folder.
+
+    Args:
+        recipe: Model, shipped recipe or TOML file.
+        grid: ``"a.b=1,2,3"`` for each key, or the values by key.
+        dataset: Bundled name or folder; by default the recipe's.
+        trials: Try so many settings of the grid, drawn at random; the draw follows from ``first_seed``.
+        seeds: How many.
+        first_seed: The first of them.
+        overrides: ``"a.b=c"`` assignments for all settings.
+        out: Folder of the runs and of ``sweep.json``, ``.png`` and ``.svg``; by default
+            ``runs/<dataset>/sweep-<recipe>``.
+        write: File for the chosen recipe.
+        place: Where trials are computed, and how many at a time.
+        observer: Is told how it goes.
+
+    Returns:
+        What ``sweep.json`` holds, and the files.
+
+    Raises:
+        ConfigError: a key does not exist, a value breaks a rule, there is no validation part, or a place cannot be
+            written; nothing was trained.
+        FitError: no setting came to its end with all seeds.
+    """
+    base = setting_of(recipe, dataset, overrides=overrides)
+    values = parse_grid(grid) if not isinstance(grid, Mapping) else check_grid(grid)
+    points = grid_points(values, trials=trials, seed=first_seed)
+    settings = tuple(base.changed(point_label(point), point) for point in points)
+    name = dataset_name(one_dataset(settings))
+    folder = Path(out) if out is not None else Path("runs") / name / f"sweep-{base.folder_name}"
+    study = Study(folder, settings, seeds_from(first_seed, seeds))
+    build_all(settings)
+    target = None if write is None else _check_target(Path(write))
+    check_drawing()
+    missing = missing_trials(study.trials(), part="valid")
+    study.check_folder()
+    observer = observer or StudyObserver()
+    total = len(settings) * len(study.seeds)
+    observer.begins(total, total - len(missing))
+    failures = run_trials(missing, observer, place=place or Place())
+    point_of = dict(zip((s.label for s in settings), points, strict=True))
+    rows = [row for row in rows_of(study) if len(row.runs) == len(study.seeds)]
+    if not rows:
+        raise FitError(
+            f"nothing can be chosen: no setting came to its end with all seeds; {next(iter(failures.values()))}"
+        )
+    metric = rows[0].runs[0].recipe.evaluation.select_by
+    # Python's sort is stable: of equal ones the first of the grid.
+    rows.sort(key=lambda row: -row.mean("valid", metric))
+    record = {
+        **study_record("sweep", study, rows, failures),
+        "recipe": base.label,
+        "source": base.source,
+        "grid": values,
+        "tried": len(points),
+        "of": len(list(product(*values.values()))),
+        "metric": metric,
+        "metrics": shown_metrics(rows, "valid", metric),
+        "chosen": dict(point_of[rows[0].label]),
+        "rows": [{**row.record(parts=("valid",)), "point": point_of[row.label]} for row in rows],
+        "written": None if target is None else str(target),
+    }
+    if target is not None:
+        write_file(target, recipe_text(rows[0], record).encode())
+    chart = [point_of[row.label] for row in rows], [row.values("valid", metric) for row in rows]
+    with draw_sweep(*chart, metric=f"valid {metric}", best=0) as figure:
+        files = write_result(folder / RESULT, record, figure)
+    return {**record, "files": [str(path) for path in files]}
+
+
+def recipe_text(row: Row, record: Mapping[str, Any]) -> str:
+    """Return the recipe of a row as TOML under a comment that says how it was chosen."""
+    seeds, metric = record["seeds"], record["metric"]
+    tried = ", ".join(f"{key} in {values}" for key, values in record["grid"].items())
+    of = "all" if record["tried"] == record["of"] else f"{record['tried']} settings drawn from"
+    over = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    lines = [
+        f"{_CHOSEN_BY} {__version__} from {record['source']} on {record['dataset']}:",
+        f"# the best of {of} {record['of']} with {tried},",
+        f"# by mean validation {metric} over {over} ({row.mean('valid', metric):.4f}).",
+    ]
+    text = "".join(f"{line}\n" for line in lines)
+    return f"{text}\n{to_toml(_without_none(row.setting))}"
+
+
+def _without_none(setting: Setting) -> dict[str, Any]:
+    """Return its values; what has no value in TOML is what a key that is left out has."""
+    return {
+        table: {k: v for k, v in keys.items() if v is not None} if isinstance(keys, dict) else keys
+        for table, keys in setting.values.items()
+    }
+
+
+def _check_target(path: Path) -> Path:
+    """Refuse a file that a sweep did not write, or a place where none can be.
+
+    Raises:
+        ConfigError: it is one of these.
+    """
+    if path.suffix != ".toml":
+        raise ConfigError(f"--write must name a .toml file (got {str(path)!r}); recipes are TOML")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"--write {path}: its folder must exist (got {path.parent}); make it first"
+        )
+    if path.exists() and not (
+        path.is_file() and path.read_text("utf-8", "replace").startswith(_CHOSEN_BY)
+    ):
+        raise ConfigError(
+            f"--write {path}: was not written by a sweep and stays as it is; name another file"
+        )
+    return path
