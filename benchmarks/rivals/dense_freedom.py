@@ -47,21 +47,11 @@ class DenseFreedom:
         self.user_embedding, self.item_embedding = _learns(user_embedding), _learns(item_embedding)
         self.tables = {name: _learns(x) for name, x in features.items()}
         self.linear = {name: (_learns(w), _learns(b)) for name, (w, b) in linear.items()}
-        self.item_graph = self._item_graph(neighbours, shares)
+        self.item_graph = mean_of_neighbours(neighbours, shares, self.num_items)
         self.adjacency = torch.empty(0)
         parameters = [self.user_embedding, self.item_embedding, *self.tables.values()]
         parameters += [tensor for pair in self.linear.values() for tensor in pair]
         self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-
-    def _item_graph(self, neighbours: Mapping[str, Tensor], shares: Mapping[str, float]) -> Tensor:
-        edges, weights = [], []
-        for name, edge_index in neighbours.items():
-            k = edge_index.size(1) / self.num_items
-            edges.append(edge_index.flip(0))
-            weights.append(torch.full_like(edge_index[0], shares[name] / k, dtype=torch.float32))
-        size = (self.num_items, self.num_items)
-        joined, weight = torch.cat(edges, dim=1), torch.cat(weights)
-        return torch.sparse_coo_tensor(joined, weight, size, check_invariants=False).coalesce()
 
     def keep_edges(self, user: Tensor, item: Tensor) -> None:
         """Train on these user-item edges from now on."""
@@ -82,7 +72,7 @@ class DenseFreedom:
 
     def train(
         self, batches: Iterable[Triples]
-    ) -> tuple[list[dict[str, float]], list[tuple[float, float]]]:
+    ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
         """Take one step on each batch; return the seconds of the phases and the terms of every step."""
         seconds, terms = [], []
         for triples in batches:
@@ -95,10 +85,30 @@ class DenseFreedom:
             laps.lap("backward")
             self.optimizer.step()
             laps.lap("optimiser")
-            terms.append((bpr.item(), content.item()))
+            terms.append({"bpr": bpr.item(), "modality": content.item()})
             laps.lap("rest")
             seconds.append(laps.seconds)
         return seconds, terms
+
+
+def mean_of_neighbours(
+    neighbours: Mapping[str, Tensor], shares: Mapping[str, float], num_items: int
+) -> Tensor:
+    """Return the matrix whose rows are means over the neighbours in each modality, mixed by shares, as COO.
+
+    Example:
+        >>> edges = {"text": torch.tensor([[1, 0], [0, 1]])}
+        >>> mean_of_neighbours(edges, {"text": 1.0}, 2).to_dense().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    edges, weights = [], []
+    for name, edge_index in neighbours.items():
+        k = edge_index.size(1) / num_items
+        edges.append(edge_index.flip(0))
+        weights.append(torch.full_like(edge_index[0], shares[name] / k, dtype=torch.float32))
+    joined, weight = torch.cat(edges, dim=1), torch.cat(weights)
+    size = (num_items, num_items)
+    return torch.sparse_coo_tensor(joined, weight, size, check_invariants=False).coalesce()
 
 
 def _learns(initial: Tensor) -> Tensor:

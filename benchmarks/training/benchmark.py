@@ -14,7 +14,7 @@ from benchmarks.training.tasks import make_task
 
 _EXAMPLES = """\
 profiles
-  fast      an epoch, FREEDOM's step, backends and growth at small sizes; about two minutes
+  fast      an epoch, steps on wide features, backends, growth at small sizes; about two minutes
   regular   the same at full size, growth to 10^7 interactions, bfloat16; half an hour, more on large data
 
 examples

@@ -9,7 +9,9 @@ What = Literal["epoch", "step", "product", "fit"]
 SECTIONS = ("duel", "step", "alone", "kernels", "scaling", "precision")
 
 FEATURE_WIDTHS = {"image": 4096, "text": 384}
-"""Modalities of the made items that FREEDOM trains with."""
+"""Modalities of the made items."""
+WIDE_MODELS = ("freedom", "margo")
+"""Models that train with them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class TrainingCell(Cell):
     with validation. ``data`` is ``made`` or the name of a data set.
 
     Attributes:
-        model: ``lightgcn`` or ``freedom``.
+        model: ``lightgcn``, ``freedom``, or ``margo`` on DRAGON.
         users: Of made data; 0 where the data set says how many.
         items: The same.
         edges: Interactions of made data; for ``product`` the entries of the matrix.
@@ -43,6 +45,11 @@ class TrainingCell(Cell):
     steps: int = 0
     epochs: int = 0
 
+    @property
+    def wide(self) -> bool:
+        """Whether the model has features to train with."""
+        return self.model in WIDE_MODELS
+
     def title(self) -> str:
         """Return a short description without the methods.
 
@@ -53,7 +60,7 @@ class TrainingCell(Cell):
         if self.what == "product":
             return f"{self.edges:,} entries x {self.dim}"
         depth = f"{self.layers} layer{'s' if self.layers > 1 else ''}"
-        if self.what == "step" and self.model == "freedom":
+        if self.what == "step" and self.wide:
             widths = " + ".join(f"{width:,}" for width in FEATURE_WIDTHS.values())
             return f"{self.model}, {self.items:,} items x ({widths}), {self.edges:,} interactions"
         if self.what == "step":

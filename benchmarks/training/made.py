@@ -7,11 +7,12 @@ from torch_geometric.data import HeteroData
 
 from benchmarks.graph.features import make_features
 from benchmarks.training.cells import FEATURE_WIDTHS, TrainingCell
-from mmgraph.graph.transforms import AddBipartite, AddKNNGraph
+from mmgraph.graph.transforms import AddBipartite, AddCointeraction, AddKNNGraph
 
 # Positions are uniform numbers to these powers: the larger the power, the more falls on the first.
 _USER_POWER, _ITEM_POWER = 1.5, 2.0
 NEIGHBOURS = 10
+USER_NEIGHBOURS = 40
 
 
 def made_pairs(
@@ -36,14 +37,16 @@ def made_pairs(
 
 
 def made_graph(cell: TrainingCell) -> HeteroData:
-    """Return the graph of made interactions; FREEDOM's items have features and neighbours."""
+    """Return the graph of made interactions, with features and neighbours of items for models that need them."""
     user, item = made_pairs(cell.users, cell.items, cell.edges, cell.seed)
     graph = HeteroData({"user": {"num_nodes": cell.users}, "item": {"num_nodes": cell.items}})
     graph["user", "interacts", "item"].edge_index = torch.from_numpy(np.stack([user, item]))
-    if cell.model == "freedom":
+    if cell.wide:
         for name, width in FEATURE_WIDTHS.items():
             x = make_features("imagelike", cell.items, width, cell.seed)
             graph["item"][f"x_{name}"] = torch.from_numpy(x)
             graph["item"][f"has_{name}"] = torch.ones(cell.items, dtype=torch.bool)
             graph = AddKNNGraph(name, NEIGHBOURS, include_self=True)(graph)
+    if cell.model == "margo":
+        graph = AddCointeraction("user", top_k=USER_NEIGHBOURS, normalize="none")(graph)
     return AddBipartite()(graph)

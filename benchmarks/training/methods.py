@@ -12,8 +12,9 @@ METHODS: dict[str, dict[str, Method]] = {
         PLAIN: Method("benchmarks.training.ways:PlainEpoch"),
     },
     "step": {
-        OURS: Method("benchmarks.training.ways:OurSteps"),
-        PLAIN: Method("benchmarks.training.ways:PlainSteps"),
+        OURS: Method("benchmarks.training.steps:OurSteps"),
+        "bfloat16": Method("benchmarks.training.steps:OurSteps", {"precision": "bfloat16"}),
+        PLAIN: Method("benchmarks.training.steps:PlainSteps"),
     },
     "product": {
         OURS: Method(_BACKEND),

@@ -31,7 +31,9 @@ Made by `{COMMAND}` from `benchmarks/results/training`; edit the programs, not t
 - **Ratios** (times as fast as) come from ways that took turns in one process on the same threads: the median over the
   repeats of (seconds of the other / seconds of this one).
 - **The plain way** is what a first version would have: COO products, negatives drawn one by one in Python, Adam with
-  its defaults; for FREEDOM feature tables that learn, every item projected in every step, Adam over all of it.
+  its defaults. FREEDOM's has feature tables that learn, as in the authors' code: every item projected in every step,
+  Adam over all of it. MARGO's is its second stage on DRAGON: COO products, and as in DRAGON's code the 40 neighbours
+  of every user gathered in every step; its features do not learn, though the code declares copies that would.
 - **Memory** is how far the resident memory of a process of its own rises from before the model is made to the end of
   the first epoch; **process MiB** is the most that this process ever held, libraries and data included.
 - **Bound** is the least time of a phase: the bytes it has to move over those a second that this machine copies, or its
@@ -51,7 +53,7 @@ def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
         yield from _bounds(duels)
     steps = section(lines, "step", what="step")
     if steps:
-        yield from ("", "### A step of FREEDOM on wide features")
+        yield from ("", "### Steps on wide features")
         yield from tables(steps)
         yield from phase_tables(BENCHMARK, steps)
     alone = section(lines, "alone")

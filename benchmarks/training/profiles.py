@@ -13,6 +13,7 @@ from benchmarks.training.methods import METHODS
 BABY: dict[str, Any] = {"users": 19_445, "items": 7_050, "edges": 118_551}
 """Users, items and training interactions of amazon-baby."""
 _BOTH = (OURS, PLAIN)
+_PRECISIONS = (OURS, "bfloat16", PLAIN)
 _HOUR = 3600.0
 _USERS_SHARE, _DEGREE = 0.7, 10
 
@@ -35,7 +36,8 @@ def fast(datasets: Sequence[str]) -> Iterator[TrainingCell]:
         yield TrainingCell("duel", "epoch", _BOTH, name, repeats=3, time_limit=300)
         for way in _BOTH:
             yield TrainingCell("alone", "epoch", (way,), name, time_limit=300)
-    yield _freedom("step", _BOTH, steps=4, repeats=2, time_limit=300)
+    yield _wide("step", "freedom", _BOTH, steps=4, repeats=2, time_limit=300)
+    yield _wide("step", "margo", _PRECISIONS, steps=4, repeats=2, time_limit=300)
     yield _product(100_000, repeats=3, time_limit=120)
     for edges in (100_000, 300_000):
         yield _lightgcn(edges, repeats=1, time_limit=120)
@@ -47,9 +49,10 @@ def regular(datasets: Sequence[str]) -> Iterator[TrainingCell]:
         yield TrainingCell("duel", "epoch", _BOTH, name, repeats=5, time_limit=2 * _HOUR)
         for way in _BOTH:
             yield TrainingCell("alone", "epoch", (way,), name, time_limit=_HOUR)
-    yield _freedom("step", _BOTH, steps=8, repeats=5, time_limit=_HOUR)
-    for way in _BOTH:
-        yield _freedom("alone", (way,), steps=4, time_limit=_HOUR)
+    for model, ways in (("freedom", _BOTH), ("margo", _PRECISIONS)):
+        yield _wide("step", model, ways, steps=8, repeats=5, time_limit=_HOUR)
+        for way in ways:
+            yield _wide("alone", model, (way,), steps=4, time_limit=_HOUR)
     for entries in (100_000, 1_000_000, 10_000_000):
         yield _product(entries, repeats=5, time_limit=_HOUR)
     for edges in (100_000, 316_228, 1_000_000, 3_162_278):
@@ -78,8 +81,8 @@ PROFILES: dict[str, Callable[[Sequence[str]], Iterator[TrainingCell]]] = {
 }
 
 
-def _freedom(section: str, methods: tuple[str, ...], **more: Any) -> TrainingCell:
-    return TrainingCell(section, "step", methods, "made", "freedom", **BABY, **more)
+def _wide(section: str, model: str, methods: tuple[str, ...], **more: Any) -> TrainingCell:
+    return TrainingCell(section, "step", methods, "made", model, **BABY, **more)
 
 
 def _product(entries: int, **more: Any) -> TrainingCell:

@@ -1,8 +1,7 @@
 """Training by the library and by the plain way: each is made once and called for every repeat."""
 
 import random
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,23 +10,22 @@ import torch
 from torch_geometric.data import HeteroData
 
 from benchmarks.rivals.coo_lightgcn import CooLightGCN
-from benchmarks.rivals.dense_freedom import DenseFreedom, Linear
 from benchmarks.tasks import Outcome
 from benchmarks.training.cells import TrainingCell
-from benchmarks.training.phases import PHASES, GivenBatches, StepClock, WatchedSampler
+from benchmarks.training.phases import PHASES, StepClock, WatchedSampler
 from mmgraph.data import MultimodalDataset
 from mmgraph.evaluation import Evaluator
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.graph.schema import USER_ITEM, item_features, knn_edge_type
+from mmgraph.graph.schema import USER_ITEM
 from mmgraph.models.base import Recommender, score_function
 from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
-from mmgraph.nn import ModalityEncoder, drop_edges
+from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.sparse import choose_backend
-from mmgraph.training import EpochReport, PairwiseSampler, TrainingConfig, fit
+from mmgraph.training import EpochReport, TrainingConfig, fit
 
 SHARES = {"image": 0.1, "text": 0.9}
-"""Of the modalities in the item graph, as in FREEDOM's paper."""
+"""Of the modalities in the item graph, as in the papers of FREEDOM and DRAGON."""
 _SELECT_BY = "recall@20"
 
 
@@ -59,6 +57,11 @@ class Inputs:
             if cell.model == "freedom":
                 config = FREEDOMConfig(shares=SHARES, init="normal0.1", **widths)
                 return FREEDOM(self.graph, config).to(cell.device)
+            if cell.model == "margo":
+                # Its second stage, which does all that the first one does.
+                inner = {"name": "dragon", "shares": SHARES, **widths}
+                both = MARGOConfig.model_validate({"backbone": inner, "two_stage": False})
+                return MARGO(self.graph, both).to(cell.device)
             return LightGCN(self.graph, LightGCNConfig(**widths)).to(cell.device)
 
 
@@ -67,15 +70,19 @@ def graph_of(dataset: MultimodalDataset) -> HeteroData:
     return build_graph(dataset, GraphConfig(edges=()))
 
 
-class _OurTraining:
+class OurTraining:
     """The library's own loop, watched."""
 
-    def __init__(self, inputs: Inputs, kind: type[WatchedSampler]) -> None:
+    def __init__(
+        self, inputs: Inputs, kind: type[WatchedSampler], options: Mapping[str, Any]
+    ) -> None:
         cell = inputs.cell
         self.inputs, self.clock = inputs, StepClock(cell.device)
         self.model, self.sampler = inputs.model(), inputs.sampler(kind)
         self.sampler.clock = self.clock
-        self.config = TrainingConfig(max_epochs=1, batch_size=cell.batch, learning_rate=1e-3)
+        self.config = TrainingConfig.model_validate(
+            {"max_epochs": 1, "batch_size": cell.batch, "learning_rate": 1e-3, **options}
+        )
         self.calls = 0
 
     def train(self) -> dict[str, float]:
@@ -98,11 +105,11 @@ class _OurTraining:
         return choose_backend(self.inputs.cell.device, num_edges=2 * self.inputs.pairs.size(1))
 
 
-class OurEpoch(_OurTraining):
+class OurEpoch(OurTraining):
     """One epoch; a fresh optimiser and the keeping of the weights count."""
 
     def __init__(self, inputs: Inputs, options: Mapping[str, Any]) -> None:
-        super().__init__(inputs, WatchedSampler)
+        super().__init__(inputs, WatchedSampler, options)
 
     def __call__(self) -> Outcome:
         """Train one epoch."""
@@ -135,107 +142,6 @@ class PlainEpoch:
         """Train one epoch."""
         seconds, loss = self.rival.epoch(self.generator)
         return Outcome({name: seconds[name] for name in PHASES}, {}, {"loss": loss})
-
-
-class OurSteps(_OurTraining):
-    """A few steps of the library's loop.
-
-    FREEDOM is given the batches that the rival is given too; LightGCN samples a whole epoch, as it
-    would in training, and takes the first steps of it.
-    """
-
-    def __init__(self, inputs: Inputs, options: Mapping[str, Any]) -> None:
-        given = inputs.cell.model == "freedom"
-        super().__init__(inputs, GivenBatches if given else WatchedSampler)
-        self.sampler.limit = inputs.cell.steps
-        if isinstance(self.sampler, GivenBatches):
-            self.sampler.given = given_batches(inputs)
-
-    def __call__(self) -> Outcome:
-        """Take the steps; what is compared is the median of those after the first."""
-        self.train()
-        steps = [step.seconds for step in self.clock.steps]
-        whole = -(-len(self.sampler) // self.inputs.cell.batch)
-        one = step_outcome(steps, self.clock.terms, epoch_start=self.clock.start)
-        assert one.seconds is not None
-        settings: dict[str, Any] = {"backend": self.backend(), "steps_of_an_epoch": whole}
-        if not isinstance(self.sampler, GivenBatches):
-            # The first step waits for the samples of the whole epoch.
-            sampled = self.clock.start + steps[0]["sampler"]
-            settings["epoch_s"] = sampled + whole * one.seconds
-        return Outcome(one.phases, settings, one.value, one.seconds)
-
-
-class PlainSteps:
-    """The same steps of the dense FREEDOM, from the same initial weights, edges and batches."""
-
-    def __init__(self, inputs: Inputs, options: Mapping[str, Any]) -> None:
-        model = inputs.model()
-        assert isinstance(model, FREEDOM)
-        assert model.content is not None
-        features = {name: x for name, (x, _) in item_features(inputs.graph).items()}
-        device, linear = inputs.cell.device, dict[str, Linear]()
-        for name, encoder in zip(model.content.names, model.content.encoders, strict=True):
-            assert isinstance(encoder, ModalityEncoder)
-            linear[name] = (encoder.linear.weight, encoder.linear.bias)
-        self.rival = DenseFreedom(
-            user_embedding=model.user_embedding,
-            item_embedding=model.item_embedding,
-            features={name: x.to(device) for name, x in features.items()},
-            linear=linear,
-            neighbours={
-                name: inputs.graph[knn_edge_type(name)].edge_index.to(device) for name in features
-            },
-            shares=SHARES,
-            num_layers=inputs.cell.layers,
-            modality_weight=model.config.modality_weight,
-        )
-        pairs = inputs.pairs.to(device)
-        # The edges that the library keeps in the first epoch.
-        kept = drop_edges(
-            pairs,
-            num_users=model.num_users,
-            num_items=model.num_items,
-            drop=model.config.drop,
-            seed=model.seed,
-            epoch=1,
-        )
-        self.rival.keep_edges(*kept.edge_index)
-        self.batches = given_batches(inputs)
-        self.terms: dict[str, float] = {}
-
-    def __call__(self) -> Outcome:
-        """Take the steps."""
-        steps, terms = self.rival.train([batch[:3] for batch in self.batches])
-        self.terms = self.terms or dict(zip(("bpr", "modality"), terms[0], strict=True))
-        return step_outcome(steps, self.terms)
-
-
-def given_batches(inputs: Inputs) -> tuple[Any, ...]:
-    """Return the batches of the steps of a cell."""
-    generator = torch.Generator(inputs.cell.device).manual_seed(inputs.cell.seed)
-    sampler = inputs.sampler()
-    sampler.limit = inputs.cell.steps
-    return tuple(PairwiseSampler.epoch(sampler, inputs.cell.batch, generator))[: sampler.limit]
-
-
-def step_outcome(
-    steps: Sequence[Mapping[str, float]], terms: Mapping[str, float], *, epoch_start: float = 0.0
-) -> Outcome:
-    """Return the medians over the steps, without the first, which warms up.
-
-    Example:
-        >>> steps = [{"forward": 9.0}, {"forward": 1.0}, {"forward": 3.0}, {"forward": 1.5}]
-        >>> step_outcome(steps, {}).seconds
-        1.5
-    """
-    counted = steps[1:] or steps
-    names = [name for name in PHASES if any(name in step for step in counted)]
-    phases = {name: statistics.median(step.get(name, 0.0) for step in counted) for name in names}
-    if epoch_start:
-        phases["start of the epoch"] = epoch_start
-    seconds = statistics.median(sum(step.values()) for step in counted)
-    return Outcome(phases, {}, dict(terms), seconds)
 
 
 class OurFit:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.rivals.dense_freedom import DenseFreedom
-from benchmarks.training import ways
+from benchmarks.training import steps
 from benchmarks.training.cells import TrainingCell
 from benchmarks.training.made import made_graph
-from benchmarks.training.ways import Inputs, OurSteps, PlainSteps
+from benchmarks.training.steps import OurSteps, PlainSteps
+from benchmarks.training.ways import Inputs
 from mmgraph.graph.schema import item_features, knn_edge_type
 from mmgraph.models.base import Batch
 
@@ -90,7 +91,7 @@ def test_every_table_learns_and_the_loss_falls() -> None:
     before = {name: table.detach().clone() for name, table in rival.tables.items()}
     seconds, terms = rival.train([TRIPLES] * 5)
     assert [set(step) for step in seconds] == [{"forward", "backward", "optimiser", "rest"}] * 5
-    assert terms[-1][0] < terms[0][0]
+    assert terms[-1]["bpr"] < terms[0]["bpr"]
     for name, table in rival.tables.items():
         assert not torch.equal(table, before[name])
         wanted = (table - before[name]).abs().sum(dim=1) > 0
@@ -144,7 +145,7 @@ def test_the_rival_trains_on_the_edges_that_the_library_keeps(inputs: Inputs) ->
 def test_both_get_the_same_batches(inputs: Inputs) -> None:
     ours = OurSteps(inputs, {})
     mine = list(ours.sampler.epoch(64, torch.Generator()))
-    other = ways.given_batches(inputs)
+    other = steps.given_batches(inputs)
     assert len(mine) == len(other) == 5
     for one, two in zip(mine, other, strict=True):
         assert isinstance(one, Batch)

@@ -76,6 +76,17 @@ def test_steps_of_freedom_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "start of the epoch" in lines["mmgraph"]["phases"]
 
 
+def test_steps_of_margo_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.training.made.FEATURE_WIDTHS", {"image": 24, "text": 16})
+    ways = ("mmgraph", "bfloat16", "plain")
+    lines = measured(TrainingCell("step", "step", ways, "made", "margo", steps=3, batch=32, **MADE))
+    assert lines["plain"]["difference"] < 1e-5
+    assert 0 < lines["bfloat16"]["difference"] < 0.05
+    assert set(lines["mmgraph"]["terms"]) == {"bpr", "reg", "calibration"}
+    for name in ("mmgraph", "bfloat16"):
+        assert lines[name]["ratios"]["plain"] > 0
+
+
 def test_products_of_all_ways_agree_with_float64() -> None:
     cell = TrainingCell("kernels", "product", tuple(METHODS["product"]), "made", **MADE)
     lines = measured(cell)
