@@ -35,6 +35,14 @@ __all__ = ["Observer", "Run", "evaluate", "load_run", "resume", "train"]
 
 Folder = str | Path
 
+# Keys whose value decides what the untrained rows of cold items do, and the harmless value.
+_COLD_GUARDS: dict[str, Any] = {
+    "training.negatives": "train_items",
+    "graph.include_self": False,
+    "model.exclude_self": True,
+    "model.cold_id_scale": 0.0,
+}
+
 
 class Observer:
     """Is told what an experiment does; this one stays silent. The command line shows bars and lines."""
@@ -228,6 +236,8 @@ def _prepare(
     """Build everything that can refuse the recipe or the data, before a byte is written."""
     for note in data.notes:
         observer.note(note)
+    if data.split_config.method == "cold_start":
+        observer.note(cold_start_note(recipe))
     device = usable_device(where)
     begin = time.perf_counter()
     record = BuildRecord()
@@ -262,6 +272,29 @@ def _prepare(
     return _Parts(model, sampler, validator, tester, memory, build_s)
 
 
+def cold_start_note(recipe: Recipe) -> str:
+    """Say which keys keep the untrained rows of held-out items from doing harm, and which let them.
+
+    Example:
+        >>> cold_start_note(resolve_recipe("mm_gef", overrides=["model.exclude_self=true"]))
+        "Cold start: guarded by training.negatives = 'train_items', model.exclude_self = True; not by
+        model.cold_id_scale = 1.0; cold items are ranked among all items."
+    """
+    found = {f"model.{key}": value for key, value in recipe.model.model_dump().items()}
+    found["training.negatives"] = recipe.training.negatives
+    if "knn" in recipe.graph.edges:
+        found["graph.include_self"] = recipe.graph.include_self
+    parts = []
+    for word, wanted in (("guarded by", True), ("not by", False)):
+        keys = [
+            k for k, safe in _COLD_GUARDS.items() if k in found and (found[k] == safe) == wanted
+        ]
+        if keys:
+            parts.append(f"{word} {', '.join(f'{key} = {found[key]!r}' for key in keys)}")
+    among = {"all": "all items", "cold": "cold items only"}[recipe.evaluation.candidates]
+    return f"Cold start: {'; '.join(parts)}; cold items are ranked among {among}."
+
+
 def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:
     begin = time.perf_counter()
     recipe, folder = run.recipe, run.folder
@@ -275,7 +308,7 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
         log.add(report.record(), epoch_s=report.epoch_s, eval_s=report.eval_s)
         observer.epoch(report, recipe)
 
-    observer.phase(f"training {recipe.model.name}")
+    observer.phase(f"{'training' if model.stages else 'validating'} {recipe.model.name}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         result = fit(

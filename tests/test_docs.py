@@ -42,7 +42,10 @@ KEY_TABLES = [
     ("guide/graph.md", "mmgraph.graph:GraphConfig", ()),
     ("guide/training.md", "mmgraph.training:TrainingConfig", ()),
     ("guide/evaluation.md", "mmgraph.evaluation:EvaluationConfig", ()),
+    ("guide/models.md", "mmgraph.models.cb:CBConfig", ("name", "shares")),
     ("guide/models.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
+    ("guide/models/margo.md", "mmgraph.models.margo:MARGOConfig", ("name", "backbone")),
+    ("guide/models/mario.md", "mmgraph.models.mario:MARIOConfig", ("name", "backbone")),
 ]
 
 

@@ -10,13 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import GraphError
-from mmgraph.graph.schema import (
-    ITEM_USER,
-    USER_ITEM,
-    item_features,
-    knn_edge_type,
-    modalities_of,
-)
+from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features, knn_edge_type, modalities_of
 from mmgraph.nn import (
     bpr_loss,
     id_embedding,
@@ -184,6 +178,10 @@ class Recommender(nn.Module):
         """Return the vectors that a batch is scored with in training."""
         return rows_of(self.encode(), batch)
 
+    def criterion(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return the loss of the scores (batch,) of positive and negative items: by default BPR's."""
+        return bpr_loss(positive, negative)
+
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return the unweighted named terms of the loss besides the criterion of the ranking.
 
@@ -194,9 +192,9 @@ class Recommender(nn.Module):
         return {}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the unweighted named terms of the loss on a batch: by default ``bpr`` and the penalties."""
+        """Return the unweighted named terms of the loss: by default the criterion as ``bpr``, and the penalties."""
         rows = self.batch_rows(batch)
-        return {"bpr": bpr_loss(*rows.scores()), **self.penalties(batch, rows)}
+        return {"bpr": self.criterion(*rows.scores()), **self.penalties(batch, rows)}
 
     def score(self, users: Tensor, embeddings: Embeddings | None = None) -> Tensor:
         """Return the scores of all items for some users: by default inner products.

@@ -1,6 +1,7 @@
 """DRAGON: modalities side by side, then one step over user-user and item-item graphs."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -40,6 +41,7 @@ class DRAGONConfig(EmbeddingConfig):
         num_item_layers: Depth on the item-item graph.
         shares: Share of a modality's neighbours in the item graph, by name; modalities without one divide what is
             left up to 1 equally. The paper gives the image 0.1.
+        user_weights: Whether users weigh the modalities; without, the score is the plain sum.
         bpr_base: Base of the logarithm of the criterion; the published penalties go with 2.
     """
 
@@ -49,6 +51,7 @@ class DRAGONConfig(EmbeddingConfig):
     num_user_layers: int = Field(default=1, ge=0)
     num_item_layers: int = Field(default=1, ge=0)
     shares: dict[str, float] = Field(default_factory=dict)
+    user_weights: bool = True
     bpr_base: Literal["e", "2"] = "2"
     reg_weight: float = Field(default=1e-3, ge=0)
     reg_kind: Literal["half_sq", "norm", "mean_sq"] = "mean_sq"
@@ -64,7 +67,7 @@ class DRAGON(Recommender):
 
     :math:`R_m` are those of :class:`mmgraph.nn.ModalityUserItemGCN`. Row :math:`u` of :math:`A_{uu}` is the softmax of
     the numbers of items that the user shares with each neighbour; :math:`S` mixes the content neighbours. The weights
-    :math:`w` start as a softmax and are then free.
+    :math:`w` start as a softmax and are then free; without ``user_weights`` they are 1.
 
     Source: Zhou et al., 2023 (DRAGON), and its code for what the paper leaves open: the start of the weights, the base
     of the logarithm, the penalty on preferences and weights. A user without neighbours receives nothing from any, where
@@ -79,6 +82,7 @@ class DRAGON(Recommender):
 
     Config = DRAGONConfig
     modality_fusion = "late"
+    late_fusion_defaults: ClassVar[Mapping[str, Any]] = {"user_weights": False, "bpr_base": "e"}
     config: DRAGONConfig
 
     def __init__(self, graph: HeteroData, config: DRAGONConfig) -> None:
@@ -94,8 +98,10 @@ class DRAGON(Recommender):
             num_layers=config.num_layers,
             init=config.init,
         )
-        start = id_embedding(self.num_users, len(features), init=config.init)
-        self.user_weight = nn.Parameter(start.detach().softmax(dim=1))
+        self.user_weight: nn.Parameter | None = None
+        if config.user_weights:
+            start = id_embedding(self.num_users, len(features), init=config.init)
+            self.user_weight = nn.Parameter(start.detach().softmax(dim=1))
         counts = graph[CO_USER]
         shared = SparseAdjacency(
             counts.edge_index, counts.edge_weight, size=(self.num_users, self.num_users)
@@ -121,7 +127,8 @@ class DRAGON(Recommender):
     def encode(self) -> Embeddings:
         """Return the modalities side by side."""
         user, item = self.gcn()
-        user = user * self.user_weight.repeat_interleave(self.config.embedding_dim, dim=1)
+        if self.user_weight is not None:
+            user = user * self.user_weight.repeat_interleave(self.config.embedding_dim, dim=1)
         return Embeddings(
             user + self.user_layers(user, self.user_graph),
             item + self.item_layers(item, self.item_graph),
@@ -135,12 +142,12 @@ class DRAGON(Recommender):
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return ``reg`` on the preferences of the batch's users and on all weights."""
         own = self.gcn.user_preference.index_select(0, batch.user)
-        blocks = [*own.split(self.config.embedding_dim, dim=1), self.user_weight]
+        blocks = [*own.split(self.config.embedding_dim, dim=1)]
+        if self.user_weight is not None:
+            blocks.append(self.user_weight)
         penalties = [l2_penalty([block], kind=self.config.reg_kind) for block in blocks]
         return {"reg": torch.stack(penalties).sum()}
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return ``bpr`` to the configured base, and the penalty."""
-        rows = self.batch_rows(batch)
-        criterion = bpr_loss(*rows.scores(), base=self.config.bpr_base)
-        return {"bpr": criterion, **self.penalties(batch, rows)}
+    def criterion(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return BPR to the configured base."""
+        return bpr_loss(positive, negative, base=self.config.bpr_base)

@@ -1,7 +1,8 @@
 """MM-GEF: an item graph from early-fused content and one from co-interaction, fused by soft attention."""
 
-import logging
-from typing import Literal, Self
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.schema import CO_ITEM
+from mmgraph.graph.schema import CO_ITEM, USER_ITEM
 from mmgraph.models.base import (
     Batch,
     EmbeddingConfig,
@@ -23,22 +24,14 @@ from mmgraph.models.base import (
 from mmgraph.nn import (
     BufferList,
     EarlyFusion,
-    EdgeFusion,
     FusedItemGraph,
-    LayerStack,
-    LightGCNConv,
+    FusedItemLayers,
     UserItemPropagation,
     edge_cosine,
-    fuse_item_graphs,
-    normalize_by_row,
-    normalize_rows,
 )
 from mmgraph.nn.early_fusion import FusionMode
 from mmgraph.nn.encoders import Init
 from mmgraph.nn.fusion import Attention
-
-_LOG = logging.getLogger(__name__)
-_MANY_EDGES = 500_000
 
 
 class MMGEFConfig(EmbeddingConfig):
@@ -49,13 +42,19 @@ class MMGEFConfig(EmbeddingConfig):
         num_item_layers: Depth T on the fused item graph.
         k: Neighbours of an item by content; counts the item itself unless ``exclude_self``.
         fusion: ``mean`` averages features of equal width and projects the mean; ``projected_mean`` projects
-            each modality and averages; ``auto`` takes ``mean`` where the widths agree.
+            each modality and averages; ``concat`` projects all of them side by side; ``auto`` takes ``mean`` where the
+            widths agree, ``projected_mean`` elsewhere.
+        unit_features: Bring each modality to unit length before they are fused.
+        graph_features: What neighbours are chosen by: ``projected`` features, or ``raw`` ones, whose graph never
+            changes and which need no projection.
         rebuild: When content neighbours are chosen anew: at the ``epoch_first_batch`` (its gradient reaches the
             projection through that batch only), at ``every_batch``, or never (``frozen``: raw features, no projection).
+        skip: Share of the graph of raw features in the content graph.
         attention: How the two graphs' weights are fused; see ``mmgraph.nn.EdgeFusion``.
         use_cointeraction: False drops the co-interaction graph (the paper's ablation "w/o CF").
         graph_norm: Normalisation of the fused item graph; more than one item layer needs ``row`` or ``sym``.
         exclude_self: Leave an item out of its own content neighbours, for cold-start runs.
+        cold_id_scale: Factor, outside of training, of the smoothed id row of items without training interactions.
     """
 
     name: Literal["mm_gef"] = "mm_gef"
@@ -63,11 +62,15 @@ class MMGEFConfig(EmbeddingConfig):
     num_item_layers: int = Field(default=1, ge=1)
     k: int = Field(default=10, ge=1)
     fusion: FusionMode = "auto"
+    unit_features: bool = True
+    graph_features: Literal["projected", "raw"] = "projected"
     rebuild: Literal["epoch_first_batch", "every_batch", "frozen"] = "epoch_first_batch"
+    skip: float = Field(default=0.0, ge=0, le=1)
     attention: Attention = "edge"
     use_cointeraction: bool = True
     graph_norm: Literal["none", "row", "sym"] = "none"
     exclude_self: bool = False
+    cold_id_scale: float = Field(default=1.0, ge=0)
     reg_weight: float = 1e-2
     reg_rows: Literal["ego", "final"] = "final"
     init: Init = "xavier_uniform"
@@ -106,39 +109,39 @@ class MMGEF(IdRecommender):
 
     Config = MMGEFConfig
     modality_fusion = "joint"
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "w/o CF": {"model.use_cointeraction": False},
+        "w/o Att": {"model.attention": "none"},
+        "w/o CF + Att": {"model.use_cointeraction": False, "model.attention": "none"},
+    }
     config: MMGEFConfig
 
     def __init__(self, graph: HeteroData, config: MMGEFConfig) -> None:
         super().__init__(graph, config, init=config.init)
-        features = required_features(graph, config)
-        self.propagation = UserItemPropagation(
-            user_item_adjacency(graph), num_layers=config.num_layers
+        values, masks = zip(*required_features(graph, config).values(), strict=True)
+        adjacency = user_item_adjacency(graph)
+        self.propagation = UserItemPropagation(adjacency, num_layers=config.num_layers)
+        co = graph[CO_ITEM] if config.use_cointeraction else None
+        self.item_layers = FusedItemLayers(
+            None if co is None else (co.edge_index, co.edge_weight),
+            num_items=self.num_items,
+            attention=config.attention,
+            num_layers=config.num_item_layers,
+            norm=config.graph_norm,
         )
-        self.item_layers = LayerStack(
-            LightGCNConv(), num_layers=config.num_item_layers, combine="last"
-        )
-        self.edge_fusion = EdgeFusion(config.attention)
-        self.fusion = EarlyFusion(
-            [x for x, _ in features.values()],
-            [has for _, has in features.values()],
-            out_dim=None if config.rebuild == "frozen" else config.embedding_dim,
-            mode=config.fusion,
-        )
-        no_edges = (torch.empty(2, 0, dtype=torch.long), torch.empty(0))
-        counts = graph[CO_ITEM] if config.use_cointeraction else None
-        co = (counts.edge_index, counts.edge_weight) if counts is not None else no_edges
-        if co[1].numel() > max(_MANY_EDGES, 50 * self.num_items):
-            _LOG.warning(
-                "the co-interaction graph has %d edges, over 50 an item, and every step visits them; "
-                "graph.co_item_top_k keeps the strongest of each item",
-                co[1].numel(),
-            )
-        self.cointeraction = BufferList(co)
-        # Chosen here in any case, so that a k that does not fit is refused before any training.
-        neighbours = self._neighbours(self.fusion())
-        self.fixed_neighbours = BufferList([neighbours] if config.rebuild == "frozen" else [])
+        fuse = partial(EarlyFusion, values, masks, mode=config.fusion, unit=config.unit_features)
+        frozen = config.rebuild == "frozen" or config.graph_features == "raw"
+        self.skip = 1.0 if frozen else config.skip
+        self.fusion = fuse(out_dim=config.embedding_dim) if self.skip < 1 else None
+        self.raw_graph = BufferList(self._nearest(fuse(out_dim=None))[1] if self.skip else ())
+        count = torch.bincount(graph[USER_ITEM].edge_index[1], minlength=self.num_items)
+        self.id_scale: Tensor
+        scale = torch.where(count > 0, 1.0, config.cold_id_scale)[:, None]
+        self.register_buffer("id_scale", scale, persistent=False)
         # Training keeps the graph of the epoch's first batch; evaluation always starts from the parameters.
         self._epoch_graph: FusedItemGraph | None = None
+        with torch.no_grad():
+            self.item_graph()  # a k that does not fit is refused before any training
 
     @classmethod
     def edges_for(cls, config: MMGEFConfig) -> tuple[str, ...]:
@@ -147,43 +150,35 @@ class MMGEF(IdRecommender):
 
     def on_epoch(self, epoch: int) -> None:
         """Let the next batch choose the content neighbours anew."""
-        if self.config.rebuild != "frozen":
-            self._epoch_graph = None
+        self._epoch_graph = None
 
     def item_graph(self) -> FusedItemGraph:
         """Choose content neighbours from the present parameters and join them with the co-interaction edges."""
-        fused = self.fusion()
-        fixed = list(self.fixed_neighbours)
-        neighbours = fixed[0] if fixed else self._neighbours(fused)
-        edges, weights = self.cointeraction
-        content = (neighbours, edge_cosine(fused, neighbours))
-        return fuse_item_graphs(content, (edges, weights), num_items=self.num_items)
+        raw = tuple(self.raw_graph)
+        graphs = [(raw[0], self.skip * raw[1])] if raw else []
+        if self.fusion is not None:
+            x, (edges, _) = self._nearest(self.fusion)
+            graphs.append((edges, (1 - self.skip) * edge_cosine(x, edges)))
+        return self.item_layers.join(graphs)
 
     def encode(self) -> Embeddings:
         """Return LightGCN's users, and its items plus the normalised item-graph message."""
-        return self._encode(self.item_graph())
+        (user, item), message = self._parts(self.item_graph())
+        return Embeddings(user, self.id_scale * item + message)
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return rows over the item graph of the epoch, or of the present parameters where every batch rebuilds it."""
         graph = self._epoch_graph
         if graph is None or self.config.rebuild == "every_batch":
             graph = self.item_graph()
-        final = self._encode(graph)
+        (user, item), message = self._parts(graph)
         self._epoch_graph = graph._replace(content=graph.content.detach())
-        return rows_of(final, batch)
+        return rows_of(Embeddings(user, item + message), batch)
 
-    def _neighbours(self, fused: Tensor) -> Tensor:
-        include_self = not self.config.exclude_self
-        x, mask = fused.detach(), self.fusion.present
-        return knn_graph(x, self.config.k, include_self=include_self, mask=mask)[0]
+    def _nearest(self, fusion: EarlyFusion) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        x, include_self = fusion(), not self.config.exclude_self
+        near = knn_graph(x.detach(), self.config.k, include_self=include_self, mask=fusion.present)
+        return x, near
 
-    def _encode(self, graph: FusedItemGraph) -> Embeddings:
-        user, item = self.propagation(*self.ego)
-        weight = normalize_by_row(
-            graph.edge_index,
-            self.edge_fusion(graph.content, graph.cointeraction),
-            num_nodes=self.num_items,
-            norm=self.config.graph_norm,
-        )
-        message = self.item_layers(self.item_embedding, graph.adjacency, weight)
-        return Embeddings(user, item + normalize_rows(message))
+    def _parts(self, graph: FusedItemGraph) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        return self.propagation(*self.ego), self.item_layers(self.item_embedding, graph)

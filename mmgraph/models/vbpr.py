@@ -17,7 +17,7 @@ from mmgraph.models.base import (
     distinct_items,
     required_features,
 )
-from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding, normalize_rows
+from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.encoders import Init
 
 
@@ -66,14 +66,12 @@ class VBPR(IdRecommender):
 
     def __init__(self, graph: HeteroData, config: VBPRConfig) -> None:
         super().__init__(graph, config, init=config.init)
-        features = required_features(graph, config)
-        if config.unit_features:
-            features = {name: (normalize_rows(x), has) for name, (x, has) in features.items()}
         self.user_taste = id_embedding(self.num_users, config.content_dim, init=config.init)
         # One column more than the content: what it says to everybody.
         self.content = ModalityEncoders(
-            features,
+            required_features(graph, config),
             lambda width: ModalityEncoder(width, config.content_dim + config.item_bias, bias=False),
+            unit=config.unit_features,
         )
         if config.item_bias:
             self.bias_item = nn.Parameter(torch.zeros(self.num_items, 1))

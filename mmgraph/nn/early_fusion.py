@@ -11,24 +11,26 @@ from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.encoders import ModalityEncoder
 from mmgraph.nn.fusion import keep_present, normalize_rows, presence_mean
 
-FusionMode = Literal["auto", "mean", "projected_mean"]
+FusionMode = Literal["auto", "mean", "projected_mean", "concat"]
 
 
 class EarlyFusion(nn.Module):
     """Average the modalities an item has, then project; or project each first where their widths differ.
 
-    Every modality is L2-normalised before the average, so that none dominates by its scale. Without projection
-    (``out_dim=None``) modalities of unequal width are concatenated: the cosine of two items that have them all is
-    the mean of the modalities' cosines.
+    Every modality is L2-normalised before that, so that none dominates by its scale. Side by side (``concat``) a
+    missing modality is a part of zeros. Without projection (``out_dim=None``) modalities of unequal width are put side
+    by side, too: the cosine of two items that have them all is the mean of the modalities' cosines.
 
     Source: MM-GEF, section 3.2 (mean of CLIP-like vectors, then a trainable linear layer); features of
-    unequal width are not treated in the paper.
+    unequal width are not treated in the paper, and neither is the length of the vectors.
 
     Args:
         features: One matrix per modality; rows of missing items may be anything.
         present: Which items have the modality.
         out_dim: Width after the projection, or None for no projection.
-        mode: ``mean``, ``projected_mean``, or ``auto``: ``mean`` where the widths agree.
+        mode: ``mean``, ``projected_mean``, ``concat``, or ``auto``: ``mean`` where the widths agree, ``projected_mean``
+            elsewhere.
+        unit: False takes the vectors at the length they have.
 
     Shapes:
         features (num_items, dim_m) each; present (num_items,) bool each; returns (num_items, out_dim).
@@ -49,20 +51,21 @@ class EarlyFusion(nn.Module):
         *,
         out_dim: int | None,
         mode: FusionMode = "auto",
+        unit: bool = True,
     ) -> None:
         super().__init__()
-        features = [
-            normalize_rows(keep_present(x, has)) for x, has in zip(features, present, strict=True)
-        ]
+        features = [keep_present(x, has) for x, has in zip(features, present, strict=True)]
+        if unit:
+            features = [normalize_rows(x) for x in features]
         anywhere = torch.stack(list(present)).any(dim=0)
         widths = [x.size(1) for x in features]
         if mode == "mean" and len(set(widths)) > 1:
             raise ConfigError(
                 f"model.fusion 'mean' needs features of one width (got {widths}); use 'projected_mean'"
             )
-        if mode != "projected_mean" and len(set(widths)) == 1:
+        if mode in ("auto", "mean") and len(set(widths)) == 1:
             features, present = [presence_mean(features, present)], [anywhere]
-        elif out_dim is None:
+        elif out_dim is None or mode == "concat":
             features, present = [torch.cat(features, dim=1)], [anywhere]
         self.features, self.masks = BufferList(features), BufferList(present)
         self.present: Tensor

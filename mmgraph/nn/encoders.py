@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmgraph.nn.buffers import BufferList
-from mmgraph.nn.fusion import keep_present
+from mmgraph.nn.fusion import keep_present, normalize_rows
 from mmgraph.nn.projection import linear_rows
 
 Init = Literal["xavier_uniform", "xavier_normal", "normal0.1"]
@@ -37,8 +38,30 @@ def id_embedding(
     return nn.Parameter(table)
 
 
+def affine(in_dim: int, out_dim: int, *, bias: bool = True) -> nn.Linear:
+    """Return an affine layer that starts Xavier-uniform with zero bias.
+
+    Example:
+        >>> affine(3, 2)(torch.zeros(3)).tolist()
+        [0.0, 0.0]
+    """
+    layer = nn.Linear(in_dim, out_dim, bias=bias)
+    nn.init.xavier_uniform_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ModalityEncoder(nn.Module):
     """One affine layer from a modality's raw features to the model's width, Xavier-uniform with zero bias, or none.
+
+    Args:
+        in_dim: Width of the features.
+        out_dim: Width of the result.
+        bias: Whether there is one.
+        hidden_dim: Width of a layer before, with a leaky rectifier after it; None for no such layer.
+        unit: Divide each row of the result by its length.
+        dropout: Share of the result left out in training.
 
     Shapes:
         x (num_items, in_dim); rows (num_rows,) int64; returns (num_items, out_dim), or (num_rows, out_dim).
@@ -48,19 +71,33 @@ class ModalityEncoder(nn.Module):
         [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
 
-    def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True) -> None:
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        *,
+        bias: bool = True,
+        hidden_dim: int | None = None,
+        unit: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.linear = nn.Linear(in_dim, out_dim, bias=bias)
-        nn.init.xavier_uniform_(self.linear.weight)
-        if bias:
-            nn.init.zeros_(self.linear.bias)
+        self.unit, self.dropout = unit, dropout
+        self.linear = affine(in_dim, hidden_dim or out_dim, bias=bias)
+        self.output = None if hidden_dim is None else affine(hidden_dim, out_dim, bias=bias)
 
     def forward(self, x: Tensor, rows: Tensor | None = None) -> Tensor:
         """Return the projected features, or those of some rows, which are not copied then."""
+        projected: Tensor
         if rows is not None:
-            return linear_rows(x, rows, self.linear.weight, self.linear.bias)
-        projected: Tensor = self.linear(x)
-        return projected
+            projected = linear_rows(x, rows, self.linear.weight, self.linear.bias)
+        else:
+            projected = self.linear(x)
+        if self.output is not None:
+            projected = self.output(F.leaky_relu(projected))
+        if self.unit:
+            projected = normalize_rows(projected)
+        return F.dropout(projected, self.dropout, self.training)
 
 
 class ModalityEncoders(nn.Module):
@@ -72,6 +109,7 @@ class ModalityEncoders(nn.Module):
     Args:
         features: Feature matrix and presence mask of each modality; absent rows may hold anything.
         encoder: Makes the encoder for a feature width.
+        unit: Divide each row of the features by its length.
 
     Shapes:
         features (num_items, dim_m) and (num_items,) bool; returns (num_rows, out_dim) for each modality.
@@ -88,17 +126,21 @@ class ModalityEncoders(nn.Module):
         self,
         features: Mapping[str, tuple[Tensor, Tensor]],
         encoder: Callable[[int], nn.Module],
+        *,
+        unit: bool = False,
     ) -> None:
         super().__init__()
         self.names = tuple(features)
-        self.features = BufferList(keep_present(x, has) for x, has in features.values())
+        kept = (keep_present(x, has) for x, has in features.values())
+        self.features = BufferList(map(normalize_rows, kept) if unit else kept)
         self.present = BufferList(has for _, has in features.values())
         self.encoders = nn.ModuleList(encoder(x.size(1)) for x, _ in features.values())
 
-    def has(self, items: Tensor) -> dict[str, Tensor]:
-        """Return for each modality which of some items have it, (num_rows,) bool."""
-        masks = (present.index_select(0, items) for present in self.present)
-        return dict(zip(self.names, masks, strict=True))
+    def has(self, items: Tensor | None = None) -> dict[str, Tensor]:
+        """Return for each modality which of some items have it, or of all, (num_rows,) bool."""
+        masks = self.present
+        chosen = masks if items is None else (mask.index_select(0, items) for mask in masks)
+        return dict(zip(self.names, chosen, strict=True))
 
     def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoded rows of some items, or of all; zero where an item lacks the modality."""

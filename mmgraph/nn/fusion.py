@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Attention = Literal["edge", "global", "none"]
+from mmgraph.sparse import segment_softmax
+
+Attention = Literal["edge", "global", "neighbour", "none"]
 
 
 def normalize_rows(x: Tensor) -> Tensor:
@@ -53,15 +55,17 @@ class EdgeFusion(nn.Module):
 
     - ``edge``: :math:`\beta_{ij} = \mathrm{softmax}(W_a e_{ij} + b_a)`, :math:`E^u_{ij} = \beta_{ij} \cdot e_{ij}`;
     - ``global``: one :math:`\beta = \mathrm{softmax}(\theta)` for all edges;
+    - ``neighbour``: :math:`E^u_{ij}` is the softmax of :math:`w\cdot e_{ij}` over the neighbours j of item i;
     - ``none``: the plain sum.
 
-    All parameters start at zero, so training starts from the plain average.
+    All parameters start at zero, so training starts from the plain average, of the graphs or of the neighbours.
 
-    Source: MM-GEF, eq. (5); the paper leaves the form of the attention open, the edge gate is the only one under which
-    all rows of its ablation table can differ.
+    Source: MM-GEF, eq. (5); the paper leaves the form of the attention open, the edge gate is the only weighted sum of
+    both graphs under which all rows of its ablation table can differ.
 
     Shapes:
-        first, second (num_edges,); returns (num_edges,).
+        first, second (num_edges,); rowptr (num_items + 1,), where the edges of each item begin and end; returns
+        (num_edges,).
 
     Example:
         >>> EdgeFusion("edge")(torch.tensor([1.0]), torch.tensor([0.0])).item()
@@ -76,11 +80,16 @@ class EdgeFusion(nn.Module):
             self.bias = nn.Parameter(torch.zeros(2))
         elif attention == "global":
             self.bias = nn.Parameter(torch.zeros(2))
+        elif attention == "neighbour":
+            self.weight = nn.Parameter(torch.zeros(2))
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the fused weight of every edge."""
+    def forward(self, first: Tensor, second: Tensor, rowptr: Tensor | None = None) -> Tensor:
+        """Return the fused weight of every edge; ``neighbour`` needs to know whose edges they are."""
         if self.attention == "none":
             return first + second
+        if self.attention == "neighbour":
+            assert rowptr is not None
+            return segment_softmax(self.weight[0] * first + self.weight[1] * second, rowptr)
         # A softmax over two logits is a sigmoid of their difference: one pass over the edges instead of three.
         difference = self.bias[0] - self.bias[1]
         if self.attention == "edge":

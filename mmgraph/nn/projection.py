@@ -57,7 +57,7 @@ class _LinearRows(torch.autograd.Function):
         ctx.save_for_backward(x, rows)
         result = weight.new_empty(rows.numel(), weight.size(0))
         with exactly(x):
-            for part in _chunks(x, rows):
+            for part in row_chunks(x, rows):
                 torch.addmm(
                     bias,
                     x.index_select(0, rows[part]).to(weight.dtype),
@@ -79,7 +79,7 @@ class _LinearRows(torch.autograd.Function):
             exact = torch.promote_types(gradient.dtype, torch.float32)
             total = gradient.new_zeros(gradient.size(1), x.size(1), dtype=exact)
             with exactly(x):
-                for part in _chunks(x, rows):
+                for part in row_chunks(x, rows):
                     given = x.index_select(0, rows[part]).to(gradient.dtype)
                     if exact == gradient.dtype:
                         total.addmm_(gradient[part].t(), given)
@@ -89,6 +89,7 @@ class _LinearRows(torch.autograd.Function):
         return None, None, grad_weight, grad_bias
 
 
-def _chunks(x: Tensor, rows: Tensor) -> list[slice]:
+def row_chunks(x: Tensor, rows: Tensor) -> list[slice]:
+    """Return parts of the rows that are small enough to stay in the cache."""
     step = max(1, _CHUNK // max(1, x.size(1)))
     return [slice(start, start + step) for start in range(0, rows.numel(), step)]

@@ -14,6 +14,9 @@ WeightedEdges = tuple[Tensor, Tensor]
 """``edge_index`` (2, num_edges) and ``edge_weight`` (num_edges,)."""
 
 
+_GATHERED = 1 << 22  # numbers of rows gathered at once
+
+
 class FusedItemGraph(NamedTuple):
     """The union of content and co-interaction edges, with each graph's weight on every edge (0 where it has none)."""
 
@@ -39,6 +42,30 @@ def edge_cosine(x: Tensor, edge_index: Tensor) -> Tensor:
     # index_select: its gradient is the same for any number of threads, that of indexing is not.
     source, target = (unit.index_select(0, ends) for ends in edge_index)
     return (source * target).sum(dim=1)
+
+
+def shrunk_cosine(x: Tensor, edge_index: Tensor, *, shrink: float) -> Tensor:
+    r"""Return :math:`x_i\cdot x_j / (\lVert x_i\rVert \lVert x_j\rVert + h)` of both ends of every edge, in float64.
+
+    Without a gradient, and without gathering all rows at once. The constant h presses the similarity of short vectors
+    towards zero; pairs with a zero vector have zero in any case.
+
+    Source: Ferrari Dacrema et al., 2019, the shrink term of ItemKNN.
+
+    Shapes:
+        x (num_items, dim); edge_index (2, num_edges) int64; returns (num_edges,) float64.
+
+    Example:
+        >>> shrunk_cosine(torch.tensor([[2.0], [3.0]]), torch.tensor([[0], [1]]), shrink=6.0).tolist()
+        [0.5]
+    """
+    length = x.double().norm(dim=1)
+    parts = []
+    for edges in edge_index.split(max(1, _GATHERED // x.size(1)), dim=1):
+        source, target = (x.index_select(0, ends).double() for ends in edges)
+        size = length[edges[0]] * length[edges[1]] + shrink
+        parts.append((source * target).sum(dim=1) / size.where(size > 0, 1.0))
+    return torch.cat(parts)
 
 
 def merge_edges(first: Tensor, second: Tensor, *, num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,9 +118,7 @@ def mix_item_graphs(
         [0.0, 0.75, 0.25]
     """
     degree = torch.stack([torch.bincount(edges[1], minlength=num_items) for edges in graphs])
-    share = degree.new_tensor(shares, dtype=torch.float64)[:, None] * (degree > 0)
-    total = share.sum(dim=0)
-    share = share / total.where(total > 0, 1.0)
+    share = item_shares(shares, [*(degree > 0)])
     weighted = [
         (edges, (part / count.clamp(min=1)).index_select(0, edges[1]))
         for part, count, edges in zip(share, degree, graphs, strict=True)
@@ -147,6 +172,23 @@ def shares_of(given: Mapping[str, float], names: Sequence[str]) -> dict[str, flo
             f"model.shares must sum to more than 0 and at most 1 (got {total:g}); lower them"
         )
     return {name: given.get(name, (1 - total) / max(len(rest), 1)) for name in names}
+
+
+def item_shares(shares: Sequence[float], present: Sequence[Tensor]) -> Tensor:
+    """Return the shares of each item over the modalities it has, which sum to 1; zeros for items without any.
+
+    Shapes:
+        present (num_items,) bool each; returns (num_modalities, num_items) float64.
+
+    Example:
+        >>> has = [torch.tensor([True, False]), torch.tensor([True, True])]
+        >>> item_shares([0.25, 0.75], has).tolist()
+        [[0.25, 0.0], [0.75, 1.0]]
+    """
+    there = torch.stack(list(present))
+    share = torch.tensor(shares, dtype=torch.float64, device=there.device)[:, None] * there
+    total = share.sum(dim=0)
+    return share / total.where(total > 0, 1.0)
 
 
 def fuse_item_graphs(

@@ -14,14 +14,16 @@ from mmgraph.testing.tiny import checkerboard_dataset
 from mmgraph.training import PairwiseSampler, TrainingConfig, fit
 
 
-class RecommenderContract:
-    """Checks of one model; a test class inherits them and sets ``model`` and ``options``.
+class ScoringContract:
+    """Checks of one model, trained or not; a test class inherits them and sets ``model`` and ``options``.
+
+    For a model that is not trained; the others have :class:`RecommenderContract`.
 
     Example:
-        >>> from mmgraph.models.bpr_mf import BPRMF
-        >>> class TestBPRMF(RecommenderContract):
-        ...     model, options = BPRMF, {"embedding_dim": 4}
-        >>> TestBPRMF().test_encoding_is_pure()
+        >>> from mmgraph.models.cb import CB
+        >>> class TestCB(ScoringContract):
+        ...     model = CB
+        >>> TestCB().test_solves_the_checkerboard()
     """
 
     model: ClassVar[type[Recommender]]
@@ -36,17 +38,37 @@ class RecommenderContract:
             torch.manual_seed(0)
             return self.model(graph, config).double()
 
+    def used(self) -> Recommender:
+        """Return the model after whatever it keeps traces of has happened."""
+        return self.make()
+
+    def trained(self, **changes: Any) -> Recommender:
+        """Return the model trained on the checkerboard."""
+        data = checkerboard_dataset()
+        model = self.make()
+        sampler = PairwiseSampler(
+            torch.from_numpy(data.train.user), torch.from_numpy(data.train.item), num_items=12
+        )
+        config = TrainingConfig(**{**self.training, **changes})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            fit(model, sampler, config=config, seed=0, validate=None, select_by="recall@20")
+        return model.eval()
+
     def test_config_round_trip(self) -> None:
         """A config survives being written and read; the defaults alone make a valid config."""
         config = self.model.Config(**self.options)
         assert self.model.Config.model_validate_json(config.model_dump_json()) == config
         assert isinstance(self.model.Config(**{}), ModelConfig)
 
-    def test_encoding_is_pure(self) -> None:
-        """In eval mode, encoding twice gives the same bits and leaves no trace, also after a training step."""
+    def test_what_has_parameters_is_trained_and_nothing_else(self) -> None:
+        """There are stages where there is something to learn."""
         model = self.make()
-        losses(model, board_batch()).backward()
-        model.eval()
+        assert bool(model.stages) == any(True for _ in model.parameters())
+
+    def test_encoding_is_pure(self) -> None:
+        """In eval mode, encoding twice gives the same bits and leaves no trace."""
+        model = self.used().eval()
         first, state = model.encode(), {k: v.clone() for k, v in model.state_dict().items()}
         second = model.encode()
         assert torch.equal(first.user, second.user)
@@ -68,6 +90,61 @@ class RecommenderContract:
             users = torch.arange(model.num_users)
             product = vectors.user @ vectors.item.T
             torch.testing.assert_close(product, model.score(users), rtol=1e-12, atol=1e-12)
+
+    def test_relabelling_items_relabels_scores(self) -> None:
+        """Renaming users and items, with their weights, permutes the scores and changes nothing else."""
+        data = checkerboard_dataset()
+        generator = torch.Generator().manual_seed(1)
+        users = torch.randperm(data.num_users, generator=generator)
+        items = torch.randperm(data.num_items, generator=generator)
+        model = self.make().eval()
+        other = self.make(board_graph(relabel(data, users, items))).eval()
+        renamed = {k: rename(k, v, users, items) for k, v in model.state_dict().items()}
+        other.load_state_dict(renamed)
+        everyone = torch.arange(model.num_users)
+        expected = model.score(everyone)[users][:, items]
+        torch.testing.assert_close(other.score(everyone), expected, rtol=1e-9, atol=1e-9)
+
+    def test_same_seed_same_bits(self) -> None:
+        """Training twice from one seed ends with the same weights, bit for bit."""
+        first, second = (self.trained(max_epochs=3) for _ in range(2))
+        assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
+
+    def test_loaded_weights_give_equal_scores(self) -> None:
+        """A fresh model with loaded weights scores as the trained one, bit for bit."""
+        trained = self.trained(max_epochs=2)
+        fresh = self.make()
+        fresh.load_state_dict(trained.state_dict())
+        everyone = torch.arange(trained.num_users)
+        assert torch.equal(fresh.eval().score(everyone), trained.score(everyone))
+
+    def test_solves_the_checkerboard(self) -> None:
+        """The held-out diagonal item comes first for every user."""
+        data = checkerboard_dataset()
+        model = self.trained()
+        seen = UserItems.from_pairs(
+            data.train.user, data.train.item, num_users=12, num_items=12, name="train"
+        )
+        with torch.no_grad():
+            top = rank_items(model.score, torch.arange(12), k=1, num_items=12, seen=seen)
+        assert top.squeeze(1).tolist() == list(range(12))
+
+
+class RecommenderContract(ScoringContract):
+    """Checks of one model that is trained; a test class inherits them and sets ``model`` and ``options``.
+
+    Example:
+        >>> from mmgraph.models.bpr_mf import BPRMF
+        >>> class TestBPRMF(RecommenderContract):
+        ...     model, options = BPRMF, {"embedding_dim": 4}
+        >>> TestBPRMF().test_encoding_is_pure()
+    """
+
+    def used(self) -> Recommender:
+        """Return the model after a training step."""
+        model = self.make()
+        losses(model, board_batch()).backward()
+        return model
 
     def test_every_parameter_learns(self) -> None:
         """Each parameter gets a gradient that is not zero in the first steps of an epoch."""
@@ -114,57 +191,6 @@ class RecommenderContract:
             second = model.losses(batch)
         assert all(torch.equal(a, b) for a, b in zip(batch[:3], copy, strict=True))
         assert all(torch.equal(first[name], second[name]) for name in first)
-
-    def test_relabelling_items_relabels_scores(self) -> None:
-        """Renaming users and items, with their weights, permutes the scores and changes nothing else."""
-        data = checkerboard_dataset()
-        generator = torch.Generator().manual_seed(1)
-        users = torch.randperm(data.num_users, generator=generator)
-        items = torch.randperm(data.num_items, generator=generator)
-        model = self.make().eval()
-        other = self.make(board_graph(relabel(data, users, items))).eval()
-        renamed = {k: rename(k, v, users, items) for k, v in model.state_dict().items()}
-        other.load_state_dict(renamed)
-        everyone = torch.arange(model.num_users)
-        expected = model.score(everyone)[users][:, items]
-        torch.testing.assert_close(other.score(everyone), expected, rtol=1e-9, atol=1e-9)
-
-    def test_same_seed_same_bits(self) -> None:
-        """Training twice from one seed ends with the same weights, bit for bit."""
-        first, second = (self.trained(max_epochs=3) for _ in range(2))
-        assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
-
-    def test_loaded_weights_give_equal_scores(self) -> None:
-        """A fresh model with loaded weights scores as the trained one, bit for bit."""
-        trained = self.trained(max_epochs=2)
-        fresh = self.make()
-        fresh.load_state_dict(trained.state_dict())
-        everyone = torch.arange(trained.num_users)
-        assert torch.equal(fresh.eval().score(everyone), trained.score(everyone))
-
-    def test_solves_the_checkerboard(self) -> None:
-        """The held-out diagonal item comes first for every user."""
-        data = checkerboard_dataset()
-        model = self.trained()
-        seen = UserItems.from_pairs(
-            data.train.user, data.train.item, num_users=12, num_items=12, name="train"
-        )
-        with torch.no_grad():
-            top = rank_items(model.score, torch.arange(12), k=1, num_items=12, seen=seen)
-        assert top.squeeze(1).tolist() == list(range(12))
-
-    def trained(self, **changes: Any) -> Recommender:
-        """Return the model trained on the checkerboard."""
-        data = checkerboard_dataset()
-        model = self.make()
-        sampler = PairwiseSampler(
-            torch.from_numpy(data.train.user), torch.from_numpy(data.train.item), num_items=12
-        )
-        config = TrainingConfig(**{**self.training, **changes})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            fit(model, sampler, config=config, seed=0, validate=None, select_by="recall@20")
-        return model.eval()
 
 
 def board_graph(data: MultimodalDataset) -> HeteroData:

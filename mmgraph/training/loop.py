@@ -96,7 +96,7 @@ class _Progress:
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained model stands at its best epoch; this says how it got there."""
+    """A trained model stands at its best epoch; this says how it got there: in no epoch if it has no stages."""
 
     epochs: int
     best_epoch: int
@@ -118,7 +118,7 @@ def fit(
     """Train a model through its stages and leave it with the weights of the best validated epoch.
 
     Without ``validate`` every stage runs to its last epoch and keeps the last weights. A run that finds a checkpoint
-    goes on from it and ends as if it had never been interrupted.
+    goes on from it and ends as if it had never been interrupted. A model without stages is validated as it is.
 
     Args:
         model: Changed in place.
@@ -147,11 +147,21 @@ def fit(
                     loop.save(checkpoints)
                     saved_at = time.monotonic()
             loop.leave_stage()
+        if not model.stages and validate:
+            loop.progress.best_valid = _validated(model, validate)
     model.eval()
     progress = loop.progress
     return FitResult(
         progress.epoch, progress.best_epoch, progress.best_valid or {}, progress.history
     )
+
+
+def _validated(
+    model: Recommender, validate: Callable[[Recommender], Mapping[str, float]]
+) -> dict[str, float]:
+    model.eval()
+    with torch.no_grad():
+        return dict(validate(model))
 
 
 def choose_learning(model: Recommender, stage: Stage) -> list[nn.Parameter]:
@@ -237,9 +247,7 @@ class _Loop:
         valid, is_best, eval_s = None, False, None
         last = progress.epoch_in_stage >= (stage.max_epochs or self.config.max_epochs)
         if validate and (last or progress.epoch_in_stage % self.config.eval_every == 0):
-            self.model.eval()
-            with torch.no_grad():
-                valid = dict(validate(self.model))
+            valid = _validated(self.model, validate)
             is_best = self.stopping.update(valid[self.select_by], progress.epoch)
             if is_best:
                 self._remember(valid)

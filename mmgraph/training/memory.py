@@ -107,7 +107,8 @@ def measure_memory(
     their making to their end. This happens on a copy of the model that shares its tensors, with random states of its
     own: the model, and what it is trained to, are the same with and without it.
 
-    Memory that a kernel takes and gives back inside of one operation is not seen.
+    A model without stages draws no batch and takes no step. Memory that a kernel takes and gives back inside of one
+    operation is not seen.
 
     Args:
         model: The model, on its device.
@@ -142,9 +143,10 @@ def measure_memory(
     try:
         with keep_freed_memory(), own_random:
             torch.manual_seed(0)
-            with live.watching("sampler", _room(report, limit)):
-                batch = next(sampler.epoch(config.batch_size, generator))
-            report = replace(report, sampler=report.sampler + live.peak)
+            if shadow.stages:
+                with live.watching("sampler", _room(report, limit)):
+                    batch = next(sampler.epoch(config.batch_size, generator))
+                report = replace(report, sampler=report.sampler + live.peak)
             for stage in shadow.stages:
                 # The gradients of the step are among the tensors followed, and have been counted already.
                 with live.watching("activations", _room(report, limit), less=report.gradients):
@@ -241,13 +243,13 @@ class _LimitReached(Exception):
 def _count(model: Recommender, sampler: Sampler) -> MemoryReport:
     """Return the parts that need no measuring."""
     learning = [choose_learning(model, stage) for stage in model.stages]
-    gradients = max(size_of(parameters) for parameters in learning)
-    steps = max(len(parameters) for parameters in learning)
+    gradients = max(map(size_of, learning), default=0)
+    steps = max(map(len, learning), default=0)
     report = MemoryReport(
         parameters=size_of(model.parameters()),
         gradients=gradients,
         optimizer=_ADAM_STATES * gradients + steps * torch.float32.itemsize,
-        best_weights=size_of(model.state_dict().values()),
+        best_weights=size_of(model.state_dict().values()) if learning else 0,
         buffers=size_of(model.buffers()),
         sampler=size_of(sampler.tensors()),
     )

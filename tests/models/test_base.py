@@ -99,6 +99,23 @@ def test_losses_by_hand():
     assert penalty == {"final": 3.0, "ego": 3.0}
 
 
+def test_the_criterion_is_the_term_bpr():
+    class Halved(IdRecommender):
+        def encode(self):
+            return self.ego
+
+        def criterion(self, positive, negative):
+            return super().criterion(positive, negative) / 2
+
+    config = EmbeddingConfig(name="x", embedding_dim=2, reg_weight=0.0)
+    model = Halved(checkerboard_graph(), config, init="normal0.1")
+    batch = Batch(*torch.tensor([[0, 1], [3, 4], [5, 6]]))
+    terms = model.losses(batch)
+    assert set(terms) == {"bpr"}
+    expected = IdRecommender.criterion(model, *model.batch_rows(batch).scores()) / 2
+    assert torch.equal(terms["bpr"], expected)
+
+
 def test_a_penalty_without_weight_is_left_out():
     config = EmbeddingConfig(name="x", embedding_dim=2, reg_weight=0.0)
     model = IdRecommender(checkerboard_graph(), config, init="normal0.1")

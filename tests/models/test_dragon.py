@@ -18,6 +18,10 @@ class TestDRAGON(RecommenderContract):
     model, options = DRAGON, {"embedding_dim": 8, "hidden_dim": 16}
 
 
+class TestWithoutUserWeights(RecommenderContract):
+    model, options = DRAGON, {"embedding_dim": 8, "hidden_dim": 16, "user_weights": False}
+
+
 def board(*modalities, **options):
     data = checkerboard_dataset()
     features = {name: data.features[name] for name in modalities}
@@ -58,6 +62,20 @@ def test_encode_equals_the_dense_equations():
     )
     for found, dense in zip(model.encode(), expected, strict=True):
         np.testing.assert_allclose(found.detach(), dense, rtol=1e-5, atol=1e-6)
+
+
+def test_without_user_weights_they_are_one():
+    model, plain = make(reg_weight=0.1), make(reg_weight=0.1, user_weights=False)
+    with torch.no_grad():
+        model.user_weight.fill_(1.0)
+    assert "user_weight" not in plain.state_dict()
+    plain.load_state_dict({k: v for k, v in model.state_dict().items() if k != "user_weight"})
+    torch.testing.assert_close(
+        plain.eval().score(EVERYONE), model.eval().score(EVERYONE), rtol=1e-14, atol=1e-14
+    )
+    # The penalty on weights that are all 1 is 1.
+    ours, theirs = (m.losses(board_batch())["reg"].item() for m in (plain, model))
+    assert theirs - ours == pytest.approx(1.0, rel=1e-12)
 
 
 @pytest.mark.parametrize("modalities", [("text",), ("image",), ("text", "image")])

@@ -57,6 +57,38 @@ def test_other_modalities_are_projected_then_averaged(widths: tuple[int, int], m
     close(fusion().detach(), expected)
 
 
+@pytest.mark.parametrize("widths", [(4, 4), (4, 2), (3, 4, 4)])
+@pytest.mark.parametrize("unit", [True, False])
+def test_side_by_side_then_projected(widths: tuple[int, ...], unit: bool) -> None:
+    features, present = modalities(*widths)
+    side = oracles.mm_gef_features_side_by_side(features, present, unit=unit)
+    close(EarlyFusion(features, present, out_dim=None, mode="concat", unit=unit)(), side)
+    fusion = trained(features, present, out_dim=3, mode="concat", unit=unit)
+    (encoder,) = fusion.encoders
+    weight, bias = encoder.linear.weight.detach(), encoder.linear.bias.detach()
+    expected = torch.from_numpy(side) @ weight.T + bias
+    expected[~torch.stack(present).any(dim=0)] = 0
+    torch.testing.assert_close(fusion().detach(), expected, rtol=0, atol=1e-12)
+
+
+def test_lengths_stay_where_they_are_wanted() -> None:
+    features, present = modalities(4, 4)
+    fused = EarlyFusion(features, present, out_dim=None, unit=False)()
+    close(fused, oracles.mm_gef_features(features, present, unit=False))
+    fusion = trained(*modalities(4, 2), out_dim=3, unit=False)
+    features, present = [*fusion.features], [*fusion.masks]
+    linears = [encoder.linear for encoder in fusion.encoders]
+    expected = oracles.mm_gef_projected_features(
+        features,
+        present,
+        weights=[linear.weight.detach().T for linear in linears],
+        biases=[linear.bias.detach() for linear in linears],
+        unit=False,
+    )
+    close(fusion().detach(), expected)
+    assert features[0].norm(dim=1).max() > 2
+
+
 def test_equal_widths_without_projection_are_the_mean() -> None:
     features, present = modalities(4, 4)
     fusion = EarlyFusion(features, present, out_dim=None)

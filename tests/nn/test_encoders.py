@@ -94,3 +94,13 @@ def test_features_of_a_modality_are_constant_and_their_encoder_learns() -> None:
     assert second.linear.weight.grad is None
     assert not [buffer for buffer in encoders.buffers() if buffer.requires_grad]
     assert set(encoders.state_dict()) == {name for name, _ in encoders.named_parameters()}
+
+
+def test_a_second_layer_comes_after_a_leaky_rectifier() -> None:
+    encoder, x = ModalityEncoder(3, 2, hidden_dim=5).double(), torch.randn(4, 3).double()
+    first, second = encoder.linear, encoder.output
+    inside = x @ first.weight.T
+    expected = torch.where(inside > 0, inside, 0.01 * inside) @ second.weight.T
+    torch.testing.assert_close(encoder(x), expected, rtol=1e-12, atol=1e-12)
+    rows = torch.tensor([2, 0])
+    torch.testing.assert_close(encoder(x, rows), expected[rows], rtol=1e-12, atol=1e-12)

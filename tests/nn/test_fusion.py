@@ -133,6 +133,7 @@ def test_attention_by_edge_is_no_factor_where_there_is_one_graph() -> None:
     [
         ("edge", {"weight": (2, 2), "bias": (2,)}),
         ("global", {"bias": (2,)}),
+        ("neighbour", {"weight": (2,)}),
         ("none", {}),
     ],
 )
@@ -140,6 +141,34 @@ def test_parameters(attention: str, shapes: dict[str, tuple[int, ...]]) -> None:
     parameters = dict(EdgeFusion(attention).named_parameters())
     assert {name: tuple(value.shape) for name, value in parameters.items()} == shapes
     assert all(not value.any() for value in parameters.values())
+
+
+def test_attention_over_neighbours_equals_the_equation() -> None:
+    """Five items with six edges each; the weights of one item add up to one."""
+    fusion, (first, second) = trained("neighbour"), edge_weights()
+    rowptr = torch.arange(0, 31, 6)
+    found = fusion(first, second, rowptr).detach().view(5, 6)
+    dense = oracles.mm_gef_neighbour_attention(
+        first.view(5, 6), second.view(5, 6), weight=fusion.weight.detach()
+    )
+    # An edge whose weights are both zero is none for the dense version.
+    there = ((first != 0) | (second != 0)).view(5, 6)
+    share = (found * there) / (found * there).sum(dim=1, keepdim=True)
+    np.testing.assert_allclose(share, dense, rtol=0, atol=1e-13)
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(5, dtype=torch.float64))
+
+
+def test_attention_over_neighbours_starts_from_their_mean_and_learns() -> None:
+    fusion, (first, second) = EdgeFusion("neighbour").double(), edge_weights(6)
+    rowptr = torch.tensor([0, 2, 2, 6])
+    assert fusion(first, second, rowptr).tolist() == [0.5] * 2 + [0.25] * 4
+
+    def call(first, second, weight):
+        return torch.func.functional_call(fusion, {"weight": weight}, (first, second, rowptr))
+
+    torch.nn.init.normal_(fusion.weight)
+    inputs = [first.requires_grad_(), second.requires_grad_(), fusion.weight]
+    assert torch.autograd.gradcheck(call, inputs)
 
 
 def test_large_logits_do_not_overflow() -> None:

@@ -10,10 +10,12 @@ from mmgraph.errors import ConfigError
 from mmgraph.nn import (
     edge_cosine,
     fuse_item_graphs,
+    item_shares,
     merge_edges,
     mix_item_graphs,
     normalize_by_row,
     shares_of,
+    shrunk_cosine,
 )
 from mmgraph.sparse import matmul
 from mmgraph.testing import oracles
@@ -235,3 +237,27 @@ def test_shares():
 def test_wrong_shares_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         shares_of(given, ("image", "text"))
+
+
+def test_shares_of_items_are_divided_among_what_they_have() -> None:
+    present = [torch.tensor(row) for row in ([1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0])]
+    share = item_shares([0.5, 0.2, 0.3], [row.bool() for row in present])
+    expected = [[0.5, 1, 0, 0], [0.2, 0, 1, 0], [0.3, 0, 0, 0]]
+    torch.testing.assert_close(share, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_a_share_of_zero_is_no_share() -> None:
+    present = [torch.tensor([True, False]), torch.tensor([True, True])]
+    assert item_shares([1.0, 0.0], present).tolist() == [[1.0, 0.0], [0.0, 0.0]]
+
+
+def test_shrunk_cosine_by_hand_and_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths 5, 13 and 0: 3 * 5 + 4 * 12 = 63 over 65 + 5."""
+    x = torch.tensor([[3.0, 4.0], [5.0, 12.0], [0.0, 0.0]])
+    edges = torch.tensor([[0, 0, 2, 1], [1, 0, 1, 2]])
+    expected = torch.tensor([63 / 70, 25 / 30, 0, 0], dtype=torch.float64)
+    for gathered in (1, 1 << 22):
+        monkeypatch.setattr("mmgraph.nn.structure._GATHERED", gathered)
+        torch.testing.assert_close(shrunk_cosine(x, edges, shrink=5.0), expected)
+    assert shrunk_cosine(x, edges, shrink=0.0)[2:].tolist() == [0.0, 0.0]
+    assert shrunk_cosine(x, edges[:, :0], shrink=1.0).shape == (0,)

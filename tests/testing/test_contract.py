@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mmgraph.models.bpr_mf import BPRMF
+from mmgraph.models.cb import CB
 from mmgraph.models.freedom import FREEDOM
-from mmgraph.testing import RecommenderContract
+from mmgraph.testing import RecommenderContract, ScoringContract
 
 
 class Popularity(BPRMF):
@@ -48,6 +49,21 @@ class Halved(BPRMF):
         return {name: (term + term.detach()) / 2 for name, term in super().losses(batch).items()}
 
 
+class Forgotten(BPRMF):
+    """Has tables and no stage to train them in."""
+
+    stages = ()
+
+
+class Numbered(CB):
+    """Is not trained, and depends on how items are numbered."""
+
+    def encode(self):
+        vectors = super().encode()
+        place = torch.arange(self.num_items, dtype=vectors.item.dtype)[:, None]
+        return vectors._replace(item=vectors.item + place)
+
+
 class Positional(BPRMF):
     """Depends on how items are numbered."""
 
@@ -58,9 +74,10 @@ class Positional(BPRMF):
 
 
 def contract(kind):
-    return type(
-        "Contract", (RecommenderContract,), {"model": kind, "options": {"embedding_dim": 8}}
-    )()
+    trained = {"model": kind, "options": {"embedding_dim": 8}}
+    if issubclass(kind, CB):
+        return type("Contract", (ScoringContract,), {"model": kind})()
+    return type("Contract", (RecommenderContract,), trained)()
 
 
 @pytest.mark.parametrize(
@@ -72,6 +89,8 @@ def contract(kind):
         (Idle, "test_every_parameter_learns"),
         (Halved, "test_gradients_equal_finite_differences"),
         (Positional, "test_relabelling_items_relabels_scores"),
+        (Numbered, "test_relabelling_items_relabels_scores"),
+        (Forgotten, "test_what_has_parameters_is_trained_and_nothing_else"),
     ],
 )
 def test_a_wrong_model_fails_the_check_that_is_meant_for_it(kind, check):

@@ -112,12 +112,12 @@ def test_of_several_stages_the_largest_counts():
 def test_measuring_leaves_no_trace(name):
     model_class = get_model(name)
     torch.manual_seed(3)
-    model = model_class(checkerboard_graph(), model_class.Config(embedding_dim=4)).train()
+    model = model_class(checkerboard_graph(), model_class.Config()).train()
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     before = {key: (value, value.clone(), value.requires_grad) for key, value in tensors.items()}
     modules, random = dict(model.named_modules()), torch.get_rng_state()
     report = measure(model)
-    assert report.activations > 0
+    assert (report.activations > 0) == bool(model.stages)
     assert torch.equal(torch.get_rng_state(), random)
     assert dict(model.named_modules()) == modules
     after = {**dict(model.named_parameters()), **dict(model.named_buffers())}
@@ -128,6 +128,24 @@ def test_measuring_leaves_no_trace(name):
         assert tensor.requires_grad == requires_grad
         assert tensor.grad is None
     assert all(module.training for module in model.modules())
+
+
+def test_of_a_model_without_stages_only_the_ranking_is_measured():
+    class Untrained(Counted):
+        stages = ()
+
+        def losses(self, batch):
+            raise AssertionError
+
+    model, drawn = Untrained(), []
+    sampler = board_sampler()
+    sampler.epoch = lambda *_: drawn.append(1)
+    report = measure_memory(model, sampler, config=TrainingConfig())
+    idle = (report.gradients, report.optimizer, report.best_weights, report.activations)
+    assert idle == (0, 0, 0, 0)
+    assert report.parameters == 2 * TABLE
+    assert report.evaluation > 0
+    assert drawn == []
 
 
 def test_hooks_and_running_means_belong_to_the_copy():

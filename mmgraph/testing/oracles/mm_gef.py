@@ -1,11 +1,18 @@
 """MM-GEF, step by step."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mmgraph.testing.oracles.blocks import Matrix, interaction_matrix, lightgcn, unit_rows
+from mmgraph.testing.oracles.blocks import (
+    Matrix,
+    interaction_matrix,
+    lightgcn,
+    normalized_graph,
+    unit_rows,
+)
 
 
 def mm_gef_features(
@@ -14,14 +21,15 @@ def mm_gef_features(
     *,
     weight: ArrayLike | None = None,
     bias: ArrayLike | None = None,
+    unit: bool = True,
 ) -> Matrix:
-    """Return the mean of an item's unit feature vectors, then projected to ``X W + b``.
+    """Return the mean of an item's feature vectors, at unit length if so wanted, then projected to ``X W + b``.
 
     Items without any modality get zeros. ``weight`` is (in_dim, out_dim), the transpose of ``torch.nn.Linear``'s.
 
     Source: MM-GEF, section 3.2 (no numbered equation); unit length and presence are our reading.
     """
-    matrices = [unit_rows(x) for x in features]
+    matrices = [unit_rows(x) if unit else np.asarray(x, dtype=np.float64) for x in features]
     masks = [np.asarray(mask, dtype=bool) for mask in present]
     fused = np.zeros_like(matrices[0])
     anywhere = np.zeros(len(fused), dtype=bool)
@@ -44,14 +52,16 @@ def mm_gef_projected_features(
     *,
     weights: Sequence[ArrayLike],
     biases: Sequence[ArrayLike],
+    unit: bool = True,
 ) -> Matrix:
     """Return the mean of an item's projected modalities, each ``unit(X_m) W_m + b_m``; widths may differ.
 
     Source: none; how mmgraph extends section 3.2 of MM-GEF to features of unequal width.
     """
+    blocks = [unit_rows(x) if unit else np.asarray(x, dtype=np.float64) for x in features]
     projected = [
-        unit_rows(x) @ np.asarray(weight, dtype=np.float64) + np.asarray(bias, dtype=np.float64)
-        for x, weight, bias in zip(features, weights, biases, strict=True)
+        x @ np.asarray(weight, dtype=np.float64) + np.asarray(bias, dtype=np.float64)
+        for x, weight, bias in zip(blocks, weights, biases, strict=True)
     ]
     fused = np.zeros_like(projected[0])
     for row in range(len(fused)):
@@ -61,6 +71,22 @@ def mm_gef_projected_features(
         if known:
             fused[row] = sum(known) / len(known)
     return fused
+
+
+def mm_gef_features_side_by_side(
+    features: Sequence[ArrayLike], present: Sequence[ArrayLike], *, unit: bool = True
+) -> Matrix:
+    """Return an item's feature vectors side by side, at unit length if so wanted; zeros for what it lacks.
+
+    Source: none; the alternative to the mean of section 3.2 of MM-GEF.
+
+    Example:
+        >>> mm_gef_features_side_by_side([[[3.0, 4.0]], [[5.0]]], [[True], [False]]).tolist()
+        [[0.6, 0.8, 0.0]]
+    """
+    blocks = [unit_rows(x) if unit else np.asarray(x, dtype=np.float64) for x in features]
+    kept = [x * np.asarray(mask)[:, None] for x, mask in zip(blocks, present, strict=True)]
+    return np.concatenate(kept, axis=1)
 
 
 def mm_gef_content_graph(
@@ -88,14 +114,28 @@ def mm_gef_content_graph(
     return graph
 
 
-def mm_gef_cointeraction_graph(train_pairs: ArrayLike, *, num_users: int, num_items: int) -> Matrix:
+def mm_gef_cointeraction_graph(
+    train_pairs: ArrayLike,
+    *,
+    num_users: int,
+    num_items: int,
+    norm: Literal["max", "row_max", "sym"] = "max",
+) -> Matrix:
     """Return E^c: how many users two items share, divided by the largest such number; zero diagonal.
 
-    Source: MM-GEF, eqs. (3)-(4); the diagonal, which would hold the popularity, is left out.
+    With ``row_max`` by the largest number of the row, with ``sym`` by the roots of both rows' sums.
+
+    Source: MM-GEF, eqs. (3)-(4); the diagonal, which would hold the popularity, is left out. In eq. (4) the maximum has
+    no index.
     """
     interactions = interaction_matrix(train_pairs, num_users=num_users, num_items=num_items)
     counts = interactions.T @ interactions
     np.fill_diagonal(counts, 0.0)
+    if norm == "sym":
+        return normalized_graph(counts, norm="sym")
+    if norm == "row_max":
+        largest = counts.max(axis=1, keepdims=True, initial=0.0)
+        return np.asarray(counts / np.maximum(largest, 1.0), dtype=np.float64)
     scaled: Matrix = counts / max(counts.max(initial=0.0), 1.0)
     return scaled
 
@@ -126,6 +166,55 @@ def mm_gef_item_graph(
     return fused
 
 
+def mm_gef_neighbour_attention(
+    content: ArrayLike, cointeraction: ArrayLike, *, weight: ArrayLike
+) -> Matrix:
+    """Return E^u: in row i the softmax of the two weighted weights of an edge over the neighbours of item i.
+
+    Source: MM-GEF, eq. (5), read as an attention over neighbours.
+
+    Example:
+        >>> mm_gef_neighbour_attention([[0.0, 1.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0]], weight=[1.0, 2.0]).tolist()
+        [[0.0, 1.0], [0.5, 0.5]]
+    """
+    first = np.asarray(content, dtype=np.float64)
+    second = np.asarray(cointeraction, dtype=np.float64)
+    one, two = np.asarray(weight, dtype=np.float64)
+    power = np.where((first != 0) | (second != 0), np.exp(one * first + two * second), 0.0)
+    return unit_sums(power)
+
+
+def unit_sums(rows: ArrayLike) -> Matrix:
+    """Return rows divided by their sums; rows of zeros stay.
+
+    Example:
+        >>> unit_sums([[1.0, 3.0], [0.0, 0.0]]).tolist()
+        [[0.25, 0.75], [0.0, 0.0]]
+    """
+    dense = np.asarray(rows, dtype=np.float64)
+    sums = dense.sum(axis=1, keepdims=True)
+    result: Matrix = dense / np.where(sums > 0, sums, 1.0)
+    return result
+
+
+def lattice_mean(
+    user: ArrayLike, item: ArrayLike, train_pairs: ArrayLike, *, num_layers: int
+) -> tuple[Matrix, Matrix]:
+    """Return LATTICE's users and items: the mean of the powers of (D + I)^-1 (A + I) on the id rows.
+
+    Source: the released code of Zhang et al., 2021 (LATTICE).
+    """
+    users, items = np.asarray(user, dtype=np.float64), np.asarray(item, dtype=np.float64)
+    joint = np.eye(len(users) + len(items))
+    for u, i in np.asarray(train_pairs, dtype=np.int64).reshape(-1, 2):
+        joint[u, len(users) + i] = joint[len(users) + i, u] = 1.0
+    layers = [np.concatenate([users, items])]
+    for _ in range(num_layers):
+        layers.append(unit_sums(joint) @ layers[-1])
+    final = np.mean(layers, axis=0)
+    return final[: len(users)], final[len(users) :]
+
+
 def mm_gef_message(graph: ArrayLike, item: ArrayLike, *, num_item_layers: int = 1) -> Matrix:
     """Return h^T, where h^t = E^u h^(t-1) and h^0 are the item id rows.
 
@@ -153,8 +242,13 @@ def mm_gef(
     item_graph: ArrayLike,
     num_layers: int = 2,
     num_item_layers: int = 1,
+    ui_norm: Literal["sym", "rw_self"] = "sym",
+    cold_id_scale: float = 1.0,
 ) -> tuple[Matrix, Matrix]:
     """Return MM-GEF's final users and items for the fused item graph E^u of ``mm_gef_item_graph``.
+
+    ``ui_norm`` chooses LightGCN's operator or LATTICE's; ``cold_id_scale`` is a factor of the smoothed rows of items
+    without any interaction.
 
     Source: MM-GEF, eqs. (6)-(7), with LightGCN's users and items (He et al., 2020, eqs. (3)-(4)).
 
@@ -163,6 +257,9 @@ def mm_gef(
         >>> users.tolist(), items.tolist()
         ([[2.0]], [[3.0]])
     """
-    users, items = lightgcn(user, item, train_pairs, num_layers=num_layers)
+    smooth = lightgcn if ui_norm == "sym" else lattice_mean
+    users, items = smooth(user, item, train_pairs, num_layers=num_layers)
+    for cold in set(range(len(items))) - set(np.asarray(train_pairs).reshape(-1, 2)[:, 1].tolist()):
+        items[cold] = cold_id_scale * items[cold]
     message = mm_gef_message(item_graph, item, num_item_layers=num_item_layers)
     return users, mm_gef_final_items(items, message)

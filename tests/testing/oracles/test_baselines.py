@@ -14,6 +14,25 @@ def close(actual, expected) -> None:
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-15)
 
 
+def test_content_similarity_by_hand() -> None:
+    """Item 0 has both modalities, item 1 the first, item 2 none; shares 1/4 and 3/4."""
+    one, two = [[3.0, 4.0], [4.0, 3.0], [1.0, 0.0]], [[2.0], [9.0], [9.0]]
+    present = [[True, True, False], [True, False, False]]
+    # Of item 1 all weight is on the first modality: sqrt(1/4 * 1) * 24/25.
+    expected = [[1.0, 0.48, 0.0], [0.48, 1.0, 0.0], [0.0, 0.0, 0.0]]
+    found = oracles.cb_similarity([one, two], present, [0.25, 0.75])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
+    near = [[[1], [0], []], [[], [], []]]
+    listed = oracles.cb_similarity([one, two], present, [0.25, 0.75], neighbours=near, shrink=5.0)
+    np.testing.assert_allclose(listed, [[0, 0.2, 0], [0.8, 0, 0], [0, 0, 0]], rtol=0, atol=1e-15)
+
+
+def test_content_scores_are_sums_or_means_over_the_history() -> None:
+    similarity = [[1.0, 0.5], [0.5, 0.0]]
+    close(oracles.cb_scores([[1, 1], [0, 0]], similarity, mean=False), [[1.5, 0.5], [0, 0]])
+    close(oracles.cb_scores([[1, 1], [0, 0]], similarity), [[0.75, 0.25], [0, 0]])
+
+
 def test_ngcf_layer_in_both_forms() -> None:
     """One edge each way, rows 2 and -3: the sum is (-3, 2), the product -6 at both nodes."""
     rows, adjacency = [[2.0], [-3.0]], [[0.0, 1.0], [1.0, 0.0]]

@@ -23,6 +23,46 @@ def test_fused_features() -> None:
     close(projected, [[5.3], [10.5], [0.0]])
 
 
+def test_lengths_and_side_by_side() -> None:
+    image, text = [[3.0, 4.0], [0.0, 2.0]], [[1.0], [7.0]]
+    present = [[True, True], [True, False]]
+    plain = oracles.mm_gef_features([image, image], present, unit=False)
+    close(plain, [[3.0, 4.0], [0.0, 2.0]])
+    side = oracles.mm_gef_features_side_by_side
+    close(side([image, text], present), [[0.6, 0.8, 1.0], [0.0, 1.0, 0.0]])
+    close(side([image, text], present, unit=False), [[3.0, 4.0, 1.0], [0.0, 2.0, 0.0]])
+
+
+def test_other_norms_of_the_counts() -> None:
+    """Items 0 and 1 share two users, items 1 and 2 one."""
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (2, 2)]
+    sizes = {"num_users": 3, "num_items": 3}
+    by_row = oracles.mm_gef_cointeraction_graph(pairs, **sizes, norm="row_max")
+    close(by_row, [[0, 1, 0], [1, 0, 0.5], [0, 1, 0]])
+    by_roots = oracles.mm_gef_cointeraction_graph(pairs, **sizes, norm="sym")
+    # Sums of the rows: 2, 3, 1.
+    one, two = 2 / math.sqrt(6), 1 / math.sqrt(3)
+    close(by_roots, [[0, one, 0], [one, 0, two], [0, two, 0]])
+
+
+def test_attention_over_neighbours() -> None:
+    """Logits ln 2 and ln 1 of the only two edges of item 0; the diagonal is no edge."""
+    content = [[0.0, math.log(2)], [0.0, 0.0]]
+    counts = [[1e-300, 0.0], [0.0, 0.0]]
+    found = oracles.mm_gef_neighbour_attention(content, counts, weight=[1.0, 0.0])
+    close(found, [[1 / 3, 2 / 3], [0.0, 0.0]])
+
+
+def test_lattices_operator_and_cold_items() -> None:
+    """A user and an item that have each other, and an item that nobody has: it keeps its row, or half of it."""
+    options = {"item_graph": np.zeros((2, 2)), "num_layers": 1, "ui_norm": "rw_self"}
+    users, items = oracles.mm_gef([[2.0]], [[3.0], [5.0]], [(0, 0)], **options)
+    close(users, [[2.25]])
+    close(items, [[2.75], [5.0]])
+    _, items = oracles.mm_gef([[2.0]], [[3.0], [5.0]], [(0, 0)], **options, cold_id_scale=0.5)
+    close(items, [[2.75], [2.5]])
+
+
 def test_projected_features_of_unequal_width() -> None:
     fused = oracles.mm_gef_projected_features(
         [[[3.0, 4.0], [0.0, 1.0]], [[2.0], [5.0]]],

@@ -1,0 +1,103 @@
+import pytest
+import torch
+
+from mmgraph.errors import ConfigError
+from mmgraph.graph.schema import check_graph, modalities_of
+from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
+from mmgraph.models.lattice import LATTICE, LATTICEConfig
+from mmgraph.models.per_modality import OnePerModality, with_one_modality
+from mmgraph.models.vbpr import VBPR, VBPRConfig
+from mmgraph.testing import RecommenderContract, checkerboard_graph
+from mmgraph.testing.contract import board_batch
+
+EVERYONE = torch.arange(12)
+KINDS = [
+    (VBPR, VBPRConfig(embedding_dim=4, content_dim=3, content_reg_weight=0.1)),
+    (FREEDOM, FREEDOMConfig(embedding_dim=4, reg_weight=0.1)),
+    (LATTICE, LATTICEConfig(embedding_dim=4, feature_dim=4, k=3)),
+]
+
+
+class Copies(OnePerModality):
+    """With the signature of other models, for the contract."""
+
+    Config = VBPRConfig
+
+    def __init__(self, graph, config):
+        super().__init__(graph, config, VBPR)
+
+
+class TestOnePerModality(RecommenderContract):
+    model, options = Copies, {"embedding_dim": 8, "content_dim": 4}
+
+
+def make(kind, config):
+    torch.manual_seed(0)
+    return OnePerModality(checkerboard_graph(), config, kind).double()
+
+
+@pytest.mark.parametrize(("kind", "config"), KINDS)
+def test_it_is_the_sum_of_models_with_one_modality_each(kind, config):
+    both, batch = make(kind, config), board_batch()
+    singles = []
+    for copy, name in zip(both.copies, ("text", "image"), strict=True):
+        graph = with_one_modality(checkerboard_graph(), name)
+        singles.append(kind(graph, config).double())
+        singles[-1].load_state_dict(copy.state_dict())
+        if kind is FREEDOM:
+            singles[-1].seed = copy.seed
+    for model in (both, *singles):
+        model.train()
+        model.on_epoch(3)
+    parts = [single.losses(batch) for single in singles]
+    rows = both.batch_rows(batch)
+    found = both.penalties(batch, rows)
+    assert set(found) == set(parts[0]) - {"bpr"}
+    for name, value in found.items():
+        torch.testing.assert_close(value, sum(part[name] for part in parts))
+    scores = [single.batch_rows(batch).scores() for single in singles]
+    for side, value in enumerate(rows.scores()):
+        torch.testing.assert_close(value, sum(score[side] for score in scores))
+    expected = sum(single.eval().score(EVERYONE) for single in singles)
+    torch.testing.assert_close(both.eval().score(EVERYONE), expected)
+    assert both.stages == singles[0].stages
+
+
+def test_parts_are_the_copies():
+    model = make(*KINDS[0]).eval()
+    assert model.modality_widths == {"text": 8, "image": 8}
+    for part, copy in zip(model.modality_embeddings().values(), model.copies, strict=True):
+        assert torch.equal(part.user, copy.encode().user)
+        assert torch.equal(part.item, copy.encode().item)
+
+
+def test_a_graph_with_one_modality_is_a_graph_and_leaves_the_other_alone():
+    graph = checkerboard_graph()
+    part = with_one_modality(graph, "text")
+    check_graph(part)
+    assert modalities_of(part) == ("text",)
+    assert ("item", "knn_text", "item") in part.edge_types
+    assert ("item", "knn_image", "item") not in part.edge_types
+    assert part["item"].x_text is graph["item"].x_text
+    assert modalities_of(graph) == ("text", "image")
+    assert ("item", "knn_image", "item") in graph.edge_types
+
+
+def test_making_it_draws_only_the_weights():
+    torch.manual_seed(0)
+    for name in ("text", "image"):
+        VBPR(with_one_modality(checkerboard_graph(), name), KINDS[0][1])
+    expected = torch.get_rng_state()
+    model = make(*KINDS[0])
+    assert torch.equal(torch.get_rng_state(), expected)
+    assert model.training
+    assert all(module.training for module in model.modules())
+
+
+def test_a_model_without_vectors_is_refused():
+    class Pairwise(VBPR):
+        def retrieval_embeddings(self):
+            return None
+
+    with pytest.raises(ConfigError, match=r"must score by inner products \(got 'vbpr'"):
+        make(*(Pairwise, KINDS[0][1]))
