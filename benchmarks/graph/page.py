@@ -63,7 +63,8 @@ def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
     yield from _picture(drawn, "recall")
     disk = section(lines, "disk", what="knn")
     if disk:
-        yield from ("", "### Features on disk")
+        yield from ("", "### Features on disk", "")
+        yield "What counts here is memory; other programs ran at the same time, so that seconds are those of waiting too."
         yield from tables(disk)
     yield from _scaling(lines, drawn)
     for what, title in (("cointeraction", "Co-interaction"), ("build", "Whole builds")):
@@ -126,11 +127,12 @@ def _details(line: Line) -> str:
 
 
 def _note(line: Line) -> str:
-    """Return what a method decided, and the memory of the whole process where features are on disk."""
+    """Return what a method decided; where features are on disk, also memory and processor time of the whole process."""
     settings = line["settings"]
     words = [settings.get("method", ""), settings.get("precision", ""), remark(line)]
     if line["cell"]["storage"] == "disk" and line.get("process_mib"):
         words.append(f"the whole process {line['process_mib'] / 1024:.2f} GiB")
+        words.append(f"{line['cpu_median_s']:,.0f} s of both cores together")
     return ", ".join(word for word in words if word)
 
 
