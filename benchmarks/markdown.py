@@ -74,8 +74,8 @@ def seconds(line: Line | None) -> str:
     if line is None or line["status"] != OK:
         return "" if line is None else str(line["status"])
     if len(line["seconds"]) == 1:
-        return f"{line['median_s']:.3g}"
-    return f"{line['median_s']:.3g} ({line['q25_s']:.3g} – {line['q75_s']:.3g})"
+        return _figure(line["median_s"])
+    return f"{_figure(line['median_s'])} ({_figure(line['q25_s'])} – {_figure(line['q75_s'])})"
 
 
 def cell_tables(

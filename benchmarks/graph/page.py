@@ -64,7 +64,7 @@ def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
     disk = section(lines, "disk", what="knn")
     if disk:
         yield from ("", "### Features on disk", "")
-        yield "What counts here is memory; other programs ran at the same time, so that seconds are those of waiting too."
+        yield "What counts here is memory: other programs ran at the same time, and seconds include waiting for them."
         yield from tables(disk)
     yield from _scaling(lines, drawn)
     for what, title in (("cointeraction", "Co-interaction"), ("build", "Whole builds")):
