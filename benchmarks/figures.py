@@ -34,7 +34,9 @@ def section(lines: Iterable[Line], *names: str, what: str | None = None) -> list
 
 
 def growth(lines: Iterable[Line], key: str, size: str) -> Series:
-    """Return for each method the pairs (size, value), by size, of the lines that have the value.
+    """Return for each method the pairs (size, value), by size, of the lines whose value is above zero.
+
+    Powers and logarithmic axes have no place for others, such as a peak of memory too small to be seen.
 
     Args:
         lines: Those of the cells that differ in their size.
@@ -43,7 +45,7 @@ def growth(lines: Iterable[Line], key: str, size: str) -> Series:
     """
     series: Series = {}
     for line in lines:
-        if line["status"] == OK and line.get(key):
+        if line["status"] == OK and (line.get(key) or 0) > 0:
             series.setdefault(line["method"], []).append((line["cell"][size], line[key]))
     return {method: sorted(points) for method, points in series.items()}
 

@@ -325,6 +325,9 @@ def test_figures_are_taken_from_the_right_cells() -> None:
     assert fitted_exponent(series["mmgraph"][:2], LEAST_ROWS) is None
     assert [line["method"] for line in frontier(lines)] == ["usearch", "faiss-hnsw", "mmgraph-ivf"]
     assert ratios_to(lines, "faiss-flat") == [("isotropic", "7,050 × 4,096", 2.5)]
+    # A peak that cannot be told from the noise of the process may come out as nothing or less.
+    unseen = [{**line, "peak_mib": -0.5 * place} for place, line in enumerate(scaling)]
+    assert growth(unseen, "peak_mib", "rows") == {}
 
 
 def test_the_page_has_every_section_and_picture(tmp_path: Path) -> None:
