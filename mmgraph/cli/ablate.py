@@ -43,6 +43,10 @@ def ablate(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Only this variant; may be given again."),
     ] = None,
+    by_modality: Annotated[
+        bool,
+        typer.Option("--by-modality", help="Add each modality alone and, of three, without each."),
+    ] = False,
     metric: MetricOption = "recall@20",
     out: OutOption = None,
     jobs: JobsOption = 1,
@@ -64,6 +68,7 @@ def ablate(
             first_seed=first_seed,
             overrides=set_ or [],
             only=only or [],
+            by_modality=by_modality,
             metric=metric,
             out=out,
             place=place,

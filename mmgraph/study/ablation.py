@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmgraph.config import Recipe
+from mmgraph.data import bundled_datasets, read_card
 from mmgraph.errors import ConfigError, nearest
 from mmgraph.models import get_model
 from mmgraph.study.comparison import METRIC, do_study
@@ -34,6 +35,7 @@ def ablate(
     first_seed: int = FIRST_SEED,
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
+    by_modality: bool = False,
     metric: str = METRIC,
     out: str | Path | None = None,
     place: Place | None = None,
@@ -51,6 +53,7 @@ def ablate(
         first_seed: The first of them.
         overrides: ``"a.b=c"`` assignments for the recipe and so for its variants.
         only: Labels of the variants to train; by default all.
+        by_modality: Add a variant with each modality alone and, from three modalities on, one without each.
         metric: Decides and is drawn.
         out: Folder of the runs and of ``ablation.json``, ``.png`` and ``.svg``; by default
             ``runs/<dataset>/ablate-<recipe>``.
@@ -61,12 +64,13 @@ def ablate(
         What ``ablation.json`` holds, and the files.
 
     Raises:
-        ConfigError: the model has no ablations, a label is unknown, or a variant is no valid recipe; nothing was
-            trained.
+        ConfigError: the model has no ablations, or fewer than two modalities where these are asked for; a label is
+            unknown, or a variant is no valid recipe. Nothing was trained.
         FitError: no run of the whole came to its end.
     """
     whole = setting_of(recipe, dataset, overrides=overrides)
-    variants = ablations_of(whole)
+    by_part = modality_variants(whole) if by_modality else {}
+    variants = {**by_part, **ablations_of(whole, needed=not by_modality)}
     for label in only:
         if label not in variants:
             raise ConfigError(
@@ -92,8 +96,42 @@ def ablate(
     )
 
 
-def ablations_of(setting: Setting) -> dict[str, Mapping[str, Any]]:
+def modality_variants(setting: Setting) -> dict[str, Mapping[str, Any]]:
+    """Return the changes of the variants with one modality or, from three on, without one, by label.
+
+    Raises:
+        ConfigError: the model reads no features, or there are fewer than two modalities.
+        DataError: the data set's card cannot be read.
+    """
+    data, model = setting.values["data"], get_model(setting.values["model"]["name"])
+    folder = bundled_datasets().get(data["dataset"], Path(data["dataset"]))
+    names = list(data.get("modalities") or read_card(folder).features)
+    if model.modality_fusion == "none":
+        raise ConfigError(
+            f"{setting.label}: variants by modality need a model that reads features (got "
+            f"{setting.values['model']['name']!r}); leave out --by-modality"
+        )
+    if len(names) < 2:
+        raise ConfigError(
+            f"{setting.label}: variants by modality need at least two of them (got {', '.join(names) or 'none'}); "
+            "leave out --by-modality, or add [features.<name>] to dataset.toml"
+        )
+    variants: dict[str, Mapping[str, Any]] = {
+        f"{name} alone": {"data.modalities": [name]} for name in names
+    }
+    if len(names) > 2:
+        for name in names:
+            others = [other for other in names if other != name]
+            variants[f"w/o {name}"] = {"data.modalities": others}
+    return variants
+
+
+def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[str, Any]]:
     """Return the changes of each variant, by label: of the model's class, then of the recipe.
+
+    Args:
+        setting: The whole.
+        needed: Refuse to return none.
 
     Raises:
         ConfigError: there are none, or one has no changes, bears the label of the whole or sets what is not its own.
@@ -102,7 +140,7 @@ def ablations_of(setting: Setting) -> dict[str, Mapping[str, Any]]:
     model = get_model(recipe.model.name)
     own = {label: flat_changes(table) for label, table in setting.ablations.items()}
     variants: dict[str, Mapping[str, Any]] = {**model.ablations, **own}
-    if not variants:
+    if not variants and needed:
         raise ConfigError(
             f"{setting.label}: {recipe.model.name} has no ablations (got none from the recipe either); "
             'add [ablations."w/o something"] with its changed keys to the recipe'

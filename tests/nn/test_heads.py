@@ -197,3 +197,48 @@ def test_pooling_equals_the_definition_item_by_item(kind) -> None:
     found = pooling.stored(parts, present)
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
     assert torch.equal(pooling(torch.empty(0), parts, present), found)
+
+
+@pytest.mark.parametrize("k", [1, 4, NUM_ITEMS])
+@pytest.mark.parametrize(("kind", "hard"), FORMS)
+@torch.no_grad()
+def test_lists_by_the_bound_equal_those_of_the_full_ranking(kind, hard, k) -> None:
+    attention, (user, parts, present) = trained(kind, hard=hard), draw()
+    twins = [torch.cat([x, x]) for x in (*parts, *present)]  # every score is there twice
+    parts, present = twins[:3], twins[3:]
+    stored = attention.stored(parts, present)
+    allowed = torch.rand(NUM_USERS, 2 * NUM_ITEMS, generator=torch.Generator().manual_seed(2)) < 0.8
+    scores = attention.scores(user, stored, present)
+    for mask in (None, allowed):
+        full = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+        expected = full.sort(dim=1, descending=True, stable=True)
+        found, items = attention.top_k(user, stored, present, k=k, allowed=mask)
+        torch.testing.assert_close(found, expected.values[:, :k], rtol=1e-12, atol=1e-12)
+        assert torch.equal(items, expected.indices[:, :k])
+
+
+@torch.no_grad()
+def test_lists_longer_than_what_is_allowed_end_with_nothing() -> None:
+    attention, (user, parts, present) = trained("scaled_dot"), draw()
+    allowed = torch.zeros(NUM_USERS, NUM_ITEMS, dtype=torch.bool)
+    allowed[:, 3] = True
+    stored = attention.stored(parts, present)
+    found, items = attention.top_k(user, stored, present, k=2, allowed=allowed)
+    assert torch.isneginf(found[:, 1]).all()
+    assert found[:, 0].isfinite().all()
+    assert items[:, 0].tolist() == [3] * NUM_USERS
+
+
+@torch.no_grad()
+def test_items_below_the_bound_are_not_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    attention, (user, parts, present) = trained("scaled_dot"), draw()
+    weighed, original = [], ModalityAttention._weights
+
+    def counting(self, logits, present):
+        weighed.append(logits[0].numel())
+        return original(self, logits, present)
+
+    monkeypatch.setattr(ModalityAttention, "_weights", counting)
+    same = [parts[0]] * 3  # all parts say the same: nothing but the best can be among the best
+    attention.top_k(user, attention.stored(same, present), present, k=2)
+    assert sum(weighed) == 2 * NUM_USERS

@@ -11,7 +11,7 @@ from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.lightgcn import LightGCN
 from mmgraph.study import ablate
-from mmgraph.study.ablation import ablations_of
+from mmgraph.study.ablation import ablations_of, modality_variants
 from mmgraph.study.plan import build_all, setting_of
 
 Write = Callable[[str], Path]
@@ -64,6 +64,34 @@ def test_only_some_variants(write: Write, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"got 'one lyer'\); did you mean 'one layer'"):
         ablate(write(OWN), seeds=1, only=["one lyer"], out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_variants_by_modality(shop: Path, tmp_path: Path) -> None:
+    record = ablate("cb", str(shop), seeds=1, by_modality=True, out=tmp_path / "out")
+    rows = {row["label"]: row["recipe"]["data"].get("modalities") for row in record["rows"]}
+    assert rows == {"full": None, "text alone": ["text"], "image alone": ["image"]}
+    three = setting_of("cb", str(shop), overrides=['data.modalities=["text","image","sound"]'])
+    variants = modality_variants(three)
+    assert list(variants) == [*(f"{x} alone" for x in ("text", "image", "sound")), *_WITHOUT]
+    assert variants["w/o image"] == {"data.modalities": ["text", "sound"]}
+
+
+_WITHOUT = ["w/o text", "w/o image", "w/o sound"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides", "part"),
+    [
+        ("lightgcn", [], "need a model that reads features \\(got 'lightgcn'\\)"),
+        ("cb", ['data.modalities=["text"]'], r"at least two of them \(got text\)"),
+    ],
+)
+def test_variants_by_modality_that_make_no_sense(
+    shop: Path, tmp_path: Path, recipe: str, overrides: list[str], part: str
+) -> None:
+    with pytest.raises(ConfigError, match=part):
+        ablate(recipe, str(shop), by_modality=True, overrides=overrides, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("of_the_class")
