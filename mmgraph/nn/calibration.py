@@ -12,11 +12,11 @@ KLTarget = Literal["mean", "sum"]
 class ScoredItems(NamedTuple):
     """One item of each triple, as :func:`calibration_loss` needs it.
 
-    Attributes:
-        parts: Scores by each modality, unweighted; (batch, num_modalities).
-        score: What the item is ranked by; (batch,).
-        logits: Of the weights; (batch, num_modalities).
-        present: Which modalities have a weight; (batch, num_modalities) bool, at least one in each row.
+    Its scores by each modality, unweighted, and what it is ranked by; the numbers that its weights are the softmax of,
+    and which modalities have a weight, at least one in each row.
+
+    Shapes:
+        parts, logits (batch, num_modalities), score (batch,), present (batch, num_modalities) bool.
     """
 
     parts: Tensor
