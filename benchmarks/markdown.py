@@ -1,7 +1,6 @@
 """Parts of the pages that are made from result lines."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import mean, stdev
 
 from benchmarks.benchmark import Benchmark
 from benchmarks.cells import OK, OURS, PLAIN
@@ -147,16 +146,6 @@ def growth_tables(parts: Mapping[str, Series], least: float) -> Iterator[str]:
             cells = [_figure(values[size]) if size in values else "" for size in sizes]
             last = "" if slope is None else f"{slope:.2f}"
             yield "| " + " | ".join([method, *cells, last]) + " |"
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation.
-
-    Example:
-        >>> spread([0.1, 0.3])
-        '0.2000 ± 0.1414'
-    """
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def _figure(value: float) -> str:

@@ -20,7 +20,8 @@ from benchmarks.benchmark import NAMES
 from benchmarks.figures import by_machine
 from benchmarks.harness import REPOSITORY
 from benchmarks.lines import read_lines
-from benchmarks.markdown import COMMAND, header, spread
+from benchmarks.markdown import COMMAND, header
+from mmgraph.cli.study import spread
 from mmgraph.study.plan import FIRST_SEED
 
 RESULTS = REPOSITORY / "benchmarks" / "results"

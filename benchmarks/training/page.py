@@ -17,10 +17,10 @@ from benchmarks.markdown import (
     phase_tables,
     picture,
     seconds,
-    spread,
 )
 from benchmarks.training.benchmark import BENCHMARK
 from benchmarks.training.figures import AXES, LEAST_EDGES, axis_lines, epoch_name, epoch_pairs
+from mmgraph.cli.study import spread
 
 _INTRODUCTION = f"""\
 # Training

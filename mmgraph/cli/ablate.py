@@ -1,10 +1,11 @@
 """``mmgraph ablate``: a recipe with and without its parts."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from mmgraph.cli.console import JsonFlag, print_json, results
+from mmgraph.cli.console import JsonFlag, QuietFlag
 from mmgraph.cli.graph import CacheOption
 from mmgraph.cli.study import (
     DatasetOption,
@@ -13,12 +14,11 @@ from mmgraph.cli.study import (
     JobsOption,
     MetricOption,
     OutOption,
-    QuietOption,
+    RecipeArgument,
     SeedsOption,
     ThreadsOption,
-    end_of,
+    finish,
     place_of,
-    print_files,
     print_tested,
     studying,
 )
@@ -28,13 +28,7 @@ EXAMPLE = "Example: mmgraph ablate mm_gef --dataset movielens-small --seeds 5 --
 
 
 def ablate(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE_OR_MODEL",
-            help="A model takes the recipe shipped for the data set, if there is one.",
-        ),
-    ],
+    recipe: RecipeArgument,
     dataset: DatasetOption = None,
     seeds: SeedsOption = 5,
     first_seed: FirstSeedOption = 2026,
@@ -53,7 +47,7 @@ def ablate(
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
     cache: CacheOption = None,
-    quiet: QuietOption = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a recipe and the variants of its ablation table, and test each against the whole."""
@@ -74,9 +68,4 @@ def ablate(
             place=place,
             observer=observer,
         )
-    if json:
-        print_json(record)
-    else:
-        print_tested(results(), record, head=record["recipe"])
-        print_files(results(), record)
-    end_of(record)
+    finish(record, partial(print_tested, head=record["recipe"]), json=json)

@@ -1,6 +1,6 @@
 """``mmgraph analyze``: numbers and pictures about trained runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from mmgraph.cli.console import JsonFlag, print_json, print_table, results
+from mmgraph.cli.console import JsonFlag, QuietFlag, print_json, print_table, results
 from mmgraph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ DatasetOption = Annotated[
     str | None, typer.Option(help="Where the data set is now, if it has moved.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 _FOLDER = "analysis"
 _FINALS = ("fused", "per_modality")
@@ -72,11 +71,7 @@ def preservation(
         )
     name = "preservation" if final == "fused" else "preservation-per-modality"
     files = save_preservation(runs[0].path / _FOLDER / name, found)
-    if json:
-        print_json({**found, "files": [str(path) for path in files]})
-        return
-    print_preservation(results(), found)
-    _print_files(results(), files)
+    _show(print_preservation, found, files, json=json)
 
 
 @app.command(
@@ -116,11 +111,7 @@ def weights(
             observer=observer,
         )
     files = save_weights(loaded[0].path / _FOLDER / "weights", found)
-    if json:
-        print_json({**found, "files": [str(path) for path in files]})
-        return
-    print_weights(results(), found)
-    _print_files(results(), files)
+    _show(print_weights, found, files, json=json)
 
 
 @app.command(
@@ -151,11 +142,7 @@ def attention(
         found = analyze_attention(loaded, user, k=k, observer=observer)
     stem = loaded.path / _FOLDER / f"attention-{file_name(user)}"
     files = save_attention(stem, found, rows=k)
-    if json:
-        print_json({**found, "files": [str(path) for path in files]})
-        return
-    print_attention(results(), found)
-    _print_files(results(), files)
+    _show(print_attention, found, files, json=json)
 
 
 def file_name(user: str) -> str:
@@ -247,6 +234,18 @@ def _load(folders: Sequence[Path], *, dataset: str | None, device: str) -> "list
     return [load_run(folder, dataset=dataset, device=device) for folder in folders]
 
 
-def _print_files(console: Console, files: Sequence[Path]) -> None:
+def _show(
+    show: Callable[[Console, Mapping[str, Any]], None],
+    found: Mapping[str, Any],
+    files: Sequence[Path],
+    *,
+    json: bool,
+) -> None:
+    """Show what was found and where it was written, or print both as one object."""
+    if json:
+        print_json({**found, "files": [str(path) for path in files]})
+        return
+    console = results()
+    show(console, found)
     for path in files:
         console.print(f"written: {path}", markup=False, soft_wrap=True)

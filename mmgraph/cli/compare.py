@@ -1,10 +1,11 @@
 """``mmgraph compare``: several recipes over seeds, with tests of the differences."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from mmgraph.cli.console import JsonFlag, print_json, results
+from mmgraph.cli.console import JsonFlag, QuietFlag
 from mmgraph.cli.graph import CacheOption
 from mmgraph.cli.study import (
     DatasetOption,
@@ -13,12 +14,10 @@ from mmgraph.cli.study import (
     JobsOption,
     MetricOption,
     OutOption,
-    QuietOption,
     SeedsOption,
     ThreadsOption,
-    end_of,
+    finish,
     place_of,
-    print_files,
     print_tested,
     studying,
 )
@@ -49,7 +48,7 @@ def compare(
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
     cache: CacheOption = None,
-    quiet: QuietOption = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train recipes with several seeds, and test which differences on the test part are more than chance."""
@@ -69,9 +68,4 @@ def compare(
             place=place,
             observer=observer,
         )
-    if json:
-        print_json(record)
-    else:
-        print_tested(results(), record, head="model")
-        print_files(results(), record)
-    end_of(record)
+    finish(record, partial(print_tested, head="model"), json=json)

@@ -20,6 +20,8 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print exactly one JSON object on standard output.")
 ]
 
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _PLAIN_WIDTH = 110

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmgraph.cli.console import JsonFlag, print_json, print_table, results
+from mmgraph.cli.console import JsonFlag, QuietFlag, print_json, print_table, results
 
 if TYPE_CHECKING:
     from mmgraph.evaluation import EvaluationConfig
@@ -37,7 +37,7 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to rank: cpu, cuda, cuda:1.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Compute the test metrics of a run again, and compare them with the stored ones."""

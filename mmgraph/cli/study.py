@@ -1,6 +1,6 @@
 """What the commands that train many runs share: their options, and how they show tables of rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -14,7 +14,9 @@ from mmgraph.cli.console import (
     check_threads,
     format_cell,
     format_seconds,
+    print_json,
     print_table,
+    results,
     say,
 )
 from mmgraph.errors import ConfigError
@@ -26,6 +28,13 @@ Record = Mapping[str, Any]
 Column = tuple[str, list[str]]
 """A heading and its cells."""
 
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE_OR_MODEL",
+        help="A model takes the recipe shipped for the data set, if there is one.",
+    ),
+]
 DatasetOption = Annotated[
     str | None, typer.Option(help="A data-set folder or a bundled name; by default the recipe's.")
 ]
@@ -38,7 +47,6 @@ ThreadsOption = Annotated[
     int | None, typer.Option(help="Threads of each run; by default one with several jobs.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 MetricOption = Annotated[
     str, typer.Option(help="Test metric that is compared and drawn, such as ndcg@10.")
 ]
@@ -133,12 +141,6 @@ def _width(column: Column) -> int:
     return max(map(len, [column[0], *column[1]])) + _GAP
 
 
-def say_failures(record: Record) -> None:
-    """Say which runs failed, and why; end with exit code 1 by :func:`end_of`."""
-    for failure in record["failed"]:
-        say(f"failed: {failure['label']}, seed {failure['seed']}: {failure['message']}")
-
-
 def print_sources(console: Console, rows: Sequence[Record]) -> None:
     """Show where the settings of each row come from."""
     for row in rows:
@@ -187,13 +189,20 @@ def _p_value(test: Record | None) -> str:
     return f"{test['p_holm']:.2g}"
 
 
-def print_files(console: Console, record: Record) -> None:
-    """Show where the numbers and the picture are."""
-    console.print(f"Written: {', '.join(record['files'])}", markup=False, soft_wrap=True)
+def finish(record: Record, show: Callable[[Console, Record], None], *, json: bool) -> None:
+    """Show a study and where its files are, or print it as JSON; then end as :func:`end_of` does."""
+    if json:
+        print_json(record)
+    else:
+        console = results()
+        show(console, record)
+        console.print(f"Written: {', '.join(record['files'])}", markup=False, soft_wrap=True)
+    end_of(record)
 
 
 def end_of(record: Record) -> None:
     """Say what failed and end with exit code 1 if something did."""
-    say_failures(record)
+    for failure in record["failed"]:
+        say(f"failed: {failure['label']}, seed {failure['seed']}: {failure['message']}")
     if record["failed"]:
         raise typer.Exit(1)

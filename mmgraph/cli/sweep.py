@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from mmgraph.cli.console import JsonFlag, print_json, results
+from mmgraph.cli.console import JsonFlag, QuietFlag
 from mmgraph.cli.graph import CacheOption
 from mmgraph.cli.study import (
     DatasetOption,
@@ -15,15 +15,14 @@ from mmgraph.cli.study import (
     FirstSeedOption,
     JobsOption,
     OutOption,
-    QuietOption,
+    RecipeArgument,
     SeedsOption,
     ThreadsOption,
     cost_columns,
-    end_of,
+    finish,
     metric_columns,
     place_of,
     print_columns,
-    print_files,
     studying,
 )
 from mmgraph.cli.train import SetOption
@@ -35,13 +34,7 @@ EXAMPLE = (
 
 
 def sweep(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            metavar="RECIPE_OR_MODEL",
-            help="A model takes the recipe shipped for the data set, if there is one.",
-        ),
-    ],
+    recipe: RecipeArgument,
     grid: Annotated[
         list[str],
         typer.Option(metavar="KEY=VALUE,VALUE", help="Values to try; may be given again."),
@@ -61,7 +54,7 @@ def sweep(
     threads: ThreadsOption = None,
     device: DeviceOption = "cpu",
     cache: CacheOption = None,
-    quiet: QuietOption = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a grid of settings with several seeds, and choose one on the validation part; test figures stay shut."""
@@ -82,8 +75,7 @@ def sweep(
             place=place,
             observer=observer,
         )
-    print_json(record) if json else _print(results(), record)
-    end_of(record)
+    finish(record, _print, json=json)
 
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:
@@ -99,4 +91,3 @@ def _print(console: Console, record: Mapping[str, Any]) -> None:
     console.print(f"Chosen: {chosen}  (from {record['source']})", markup=False, soft_wrap=True)
     if record["written"] is not None:
         console.print(f"Recipe: {record['written']}", markup=False, soft_wrap=True)
-    print_files(console, record)

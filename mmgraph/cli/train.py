@@ -11,6 +11,7 @@ from rich.console import Console
 from mmgraph.cli.console import (
     INTERRUPTED,
     JsonFlag,
+    QuietFlag,
     check_threads,
     command_line,
     format_seconds,
@@ -69,7 +70,7 @@ def train(
     cache: CacheOption = None,
     max_memory: MaxMemoryOption = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")] = "cpu",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a model, evaluate it once on test, and save everything in a run folder."""
