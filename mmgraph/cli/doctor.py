@@ -111,7 +111,7 @@ def run_self_test() -> dict[str, Any]:
     """
     import torch
 
-    from mmgraph.models.base import user_item_adjacency
+    from mmgraph.models.inputs import user_item_adjacency
     from mmgraph.sparse.calibration import Case
     from mmgraph.sparse.choice import BACKENDS, backend_of, why_not
     from mmgraph.sparse.product import product

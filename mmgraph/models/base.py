@@ -9,15 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.errors import GraphError
-from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features, knn_edge_type, modalities_of
 from mmgraph.nn import (
     bpr_loss,
     id_embedding,
-    joint_adjacency,
     l2_penalty,
-    mix_item_graphs,
-    shares_of,
 )
 from mmgraph.nn.encoders import Init
 from mmgraph.nn.regularizers import Penalty
@@ -25,6 +20,17 @@ from mmgraph.sparse import SparseAdjacency
 
 ModalityFusion = Literal["none", "joint", "late"]
 """A model may read no features, mix the modalities before it scores, or score by a sum over the modalities."""
+
+Scorer = Literal["inner product", "pairwise"]
+"""A score is the inner product of a user's and an item's vector, or made anew for each pair."""
+
+
+class Paper(NamedTuple):
+    """Where a model was published: by whom, in which year, under which title."""
+
+    authors: str
+    year: int
+    title: str
 
 
 class Embeddings(NamedTuple):
@@ -51,7 +57,8 @@ class Neighborhood(NamedTuple):
 class Batch(NamedTuple):
     """Triples of user, positive item and sampled negative item; each (batch,) int64.
 
-    With a neighbourhood they name its rows, otherwise users and items themselves.
+    A model with several negatives a triple finds them as (batch, num_negatives). With a neighbourhood they name its
+    rows, otherwise users and items themselves.
     """
 
     user: Tensor
@@ -126,14 +133,18 @@ class Recommender(nn.Module):
         config: The model's own configuration.
 
     Attributes:
+        paper: Where it was published.
         modality_fusion: What becomes of the items' features.
+        scorer: How a user and an item make a score.
         ablations: The rows of the paper's ablation table: by label overrides of a recipe, such as ``{"model.k": 5}``.
         late_fusion_defaults: Keys of the config whose default is another one where this model serves another that
             weighs its modalities.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig
+    paper: ClassVar[Paper | None] = None
     modality_fusion: ClassVar[ModalityFusion] = "none"
+    scorer: ClassVar[Scorer] = "inner product"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     late_fusion_defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -169,6 +180,11 @@ class Recommender(nn.Module):
     def num_hops(self) -> int | None:
         """How far a batch reaches into the user-item graph, if the model learns from a part of it; None if not."""
         return None
+
+    @property
+    def num_negatives(self) -> int:
+        """How many negative items a triple of training has; of more than one, they are the rows of a matrix."""
+        return 1
 
     def encode(self) -> Embeddings:
         """Return the final vectors of all users and items."""
@@ -343,50 +359,6 @@ def distinct_items(batch: Batch) -> tuple[Tensor, Tensor]:
     """
     items, place = torch.unique(torch.stack([batch.positive, batch.negative]), return_inverse=True)
     return items, place
-
-
-def content_graph(graph: HeteroData, shares: Mapping[str, float]) -> SparseAdjacency:
-    """Return the mean over each item's content neighbours, see :func:`mmgraph.nn.mix_item_graphs`.
-
-    Args:
-        graph: With the nearest neighbours of every modality.
-        shares: Share of some modalities, see :func:`mmgraph.nn.shares_of`.
-    """
-    share_of = shares_of(shares, modalities_of(graph))
-    return mix_item_graphs(
-        [graph[knn_edge_type(name)].edge_index for name in share_of],
-        list(share_of.values()),
-        num_items=int(graph["item"].num_nodes),
-    )
-
-
-def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return features and presence of every modality, see :func:`mmgraph.graph.schema.item_features`.
-
-    Raises:
-        GraphError: there is no modality.
-    """
-    features = item_features(graph)
-    if not features:
-        raise GraphError(
-            f"{config.name} needs item features (got none); add a [features.<name>] table to dataset.toml"
-        )
-    return features
-
-
-def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:
-    """Return the joint matrix over users, then items, with the weights and self loops the graph was built with."""
-    to_user, to_item = graph[ITEM_USER], graph[USER_ITEM]
-    loops = None
-    if "self_weight" in graph["user"]:
-        loops = torch.cat([graph["user"].self_weight, graph["item"].self_weight])
-    return joint_adjacency(
-        (to_item.edge_index, to_item.edge_weight),
-        (to_user.edge_index, to_user.edge_weight),
-        num_users=int(graph["user"].num_nodes),
-        num_items=int(graph["item"].num_nodes),
-        self_weight=loops,
-    )
 
 
 def _side_by_side(tables: Sequence[Sequence[Tensor]]) -> list[Tensor]:

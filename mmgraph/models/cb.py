@@ -13,8 +13,8 @@ from mmgraph.models.base import (
     ModelConfig,
     Recommender,
     Stage,
-    required_features,
 )
+from mmgraph.models.inputs import required_features
 from mmgraph.nn import item_shares, normalize_rows, shares_of, shrunk_cosine, sum_graphs
 from mmgraph.nn.fusion import keep_present
 from mmgraph.sparse import SparseAdjacency, matmul

@@ -15,10 +15,8 @@ from mmgraph.models.base import (
     Embeddings,
     Recommender,
     Rows,
-    content_graph,
-    required_features,
-    user_item_adjacency,
 )
+from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
 from mmgraph.nn import (
     LayerStack,
     LightGCNConv,

@@ -15,11 +15,9 @@ from mmgraph.models.base import (
     IdRecommender,
     Rows,
     Stage,
-    content_graph,
     distinct_items,
-    required_features,
-    user_item_adjacency,
 )
+from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
 from mmgraph.nn import (
     LayerStack,
     LightGCNConv,

@@ -12,8 +12,8 @@ from mmgraph.models.base import (
     IdRecommender,
     Rows,
     rows_of,
-    user_item_adjacency,
 )
+from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.nn import UserItemPropagation
 from mmgraph.nn.encoders import Init
 

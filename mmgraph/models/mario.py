@@ -18,8 +18,8 @@ from mmgraph.models.base import (
     Rows,
     Stage,
     distinct_items,
-    required_features,
 )
+from mmgraph.models.inputs import required_features
 from mmgraph.nn import (
     BufferList,
     ModalityDecoders,

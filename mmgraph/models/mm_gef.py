@@ -17,10 +17,9 @@ from mmgraph.models.base import (
     Embeddings,
     IdRecommender,
     Rows,
-    required_features,
     rows_of,
-    user_item_adjacency,
 )
+from mmgraph.models.inputs import required_features, user_item_adjacency
 from mmgraph.nn import (
     BufferList,
     EarlyFusion,

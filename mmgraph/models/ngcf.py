@@ -15,8 +15,8 @@ from mmgraph.models.base import (
     IdRecommender,
     Rows,
     rows_of,
-    user_item_adjacency,
 )
+from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.nn import NGCFConv, normalize_rows
 from mmgraph.nn.conv.ngcf_conv import Preset
 from mmgraph.nn.encoders import Init

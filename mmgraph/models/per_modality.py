@@ -16,8 +16,8 @@ from mmgraph.models.base import (
     Recommender,
     Rows,
     Stage,
-    required_features,
 )
+from mmgraph.models.inputs import required_features
 
 
 class OnePerModality(Recommender):

@@ -15,8 +15,8 @@ from mmgraph.models.base import (
     Rows,
     Stage,
     distinct_items,
-    required_features,
 )
+from mmgraph.models.inputs import required_features
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.encoders import Init
 

@@ -3,8 +3,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from mmgraph.errors import ConfigError, GraphError
-from mmgraph.graph import GraphConfig, build_graph
+from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import (
     Batch,
@@ -14,12 +13,9 @@ from mmgraph.models.base import (
     ModelConfig,
     Recommender,
     Stage,
-    content_graph,
     distinct_items,
-    required_features,
-    user_item_adjacency,
 )
-from mmgraph.testing import checkerboard_dataset, checkerboard_graph
+from mmgraph.testing import checkerboard_graph
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -57,24 +53,6 @@ def test_a_model_without_more_has_nothing_to_say_of_modalities():
     assert torch.equal(late.modality_vectors()["image"], plain.item_vectors()[:, 1:])
     parts = [part.user @ part.item.T for part in late.modality_embeddings().values()]
     torch.testing.assert_close(sum(parts), late.score(torch.arange(12)))
-
-
-def test_the_joint_matrix_is_symmetric_under_sym_and_stochastic_under_rw():
-    data = checkerboard_dataset()
-    sym = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="sym")))
-    rw = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="rw")))
-    assert sym.is_symmetric
-    assert not sym.to_dense()[:12, :12].any()
-    torch.testing.assert_close(rw.to_dense().sum(dim=1), torch.ones(24))
-
-
-def test_self_loops_of_the_operator_reach_the_matrix():
-    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=(), ui_norm="rw_self"))
-    dense = user_item_adjacency(graph).to_dense()
-    torch.testing.assert_close(dense.sum(dim=1), torch.ones(24))
-    torch.testing.assert_close(
-        dense.diagonal(), torch.full((24,), 1 / 6)
-    )  # five neighbours and itself
 
 
 def test_losses_by_hand():
@@ -139,23 +117,3 @@ def test_distinct_items_lead_back_to_the_batch():
     items, place = distinct_items(batch)
     assert items.tolist() == [0, 2, 4, 8]
     assert items[place].tolist() == [batch.positive.tolist(), batch.negative.tolist()]
-
-
-def test_the_content_graph_mixes_the_modalities_by_name():
-    graph = checkerboard_graph()
-    only_text = content_graph(graph, {"image": 0.0}).to_dense()
-    source, target = graph["item", "knn_text", "item"].edge_index
-    expected = torch.zeros(12, 12)
-    expected[target, source] = 1 / 3
-    torch.testing.assert_close(only_text, expected)
-    assert not torch.equal(content_graph(graph, {}).to_dense(), expected)
-
-
-def test_a_graph_without_features_is_refused_by_the_models_name():
-    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=()))
-    config = EmbeddingConfig(name="seer")
-    assert tuple(required_features(graph, config)) == ("text", "image")
-    for name in ("text", "image"):
-        del graph["item"][f"x_{name}"]
-    with pytest.raises(GraphError, match="seer needs item features"):
-        required_features(graph, config)

@@ -4,7 +4,7 @@ import torch
 
 from mmgraph.config import Recipe
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import user_item_adjacency
+from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.models.ngcf import NGCF, NGCFConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import board_batch

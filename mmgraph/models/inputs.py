@@ -1,0 +1,57 @@
+"""What models read from their graph: the joint matrix, the features, the content neighbours."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from mmgraph.errors import GraphError
+from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features, knn_edge_type, modalities_of
+from mmgraph.models.base import ModelConfig
+from mmgraph.nn import joint_adjacency, mix_item_graphs, shares_of
+from mmgraph.sparse import SparseAdjacency
+
+
+def content_graph(graph: HeteroData, shares: Mapping[str, float]) -> SparseAdjacency:
+    """Return the mean over each item's content neighbours, see :func:`mmgraph.nn.mix_item_graphs`.
+
+    Args:
+        graph: With the nearest neighbours of every modality.
+        shares: Share of some modalities, see :func:`mmgraph.nn.shares_of`.
+    """
+    share_of = shares_of(shares, modalities_of(graph))
+    return mix_item_graphs(
+        [graph[knn_edge_type(name)].edge_index for name in share_of],
+        list(share_of.values()),
+        num_items=int(graph["item"].num_nodes),
+    )
+
+
+def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return features and presence of every modality, see :func:`mmgraph.graph.schema.item_features`.
+
+    Raises:
+        GraphError: there is no modality.
+    """
+    features = item_features(graph)
+    if not features:
+        raise GraphError(
+            f"{config.name} needs item features (got none); add a [features.<name>] table to dataset.toml"
+        )
+    return features
+
+
+def user_item_adjacency(graph: HeteroData) -> SparseAdjacency:
+    """Return the joint matrix over users, then items, with the weights and self loops the graph was built with."""
+    to_user, to_item = graph[ITEM_USER], graph[USER_ITEM]
+    loops = None
+    if "self_weight" in graph["user"]:
+        loops = torch.cat([graph["user"].self_weight, graph["item"].self_weight])
+    return joint_adjacency(
+        (to_item.edge_index, to_item.edge_weight),
+        (to_user.edge_index, to_user.edge_weight),
+        num_users=int(graph["user"].num_nodes),
+        num_items=int(graph["item"].num_nodes),
+        self_weight=loops,
+    )

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from mmgraph.errors import GraphError
+from mmgraph.graph import GraphConfig, build_graph
+from mmgraph.models.base import EmbeddingConfig
+from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
+from mmgraph.testing import checkerboard_dataset, checkerboard_graph
+
+
+def test_the_joint_matrix_is_symmetric_under_sym_and_stochastic_under_rw():
+    data = checkerboard_dataset()
+    sym = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="sym")))
+    rw = user_item_adjacency(build_graph(data, GraphConfig(edges=(), ui_norm="rw")))
+    assert sym.is_symmetric
+    assert not sym.to_dense()[:12, :12].any()
+    torch.testing.assert_close(rw.to_dense().sum(dim=1), torch.ones(24))
+
+
+def test_self_loops_of_the_operator_reach_the_matrix():
+    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=(), ui_norm="rw_self"))
+    dense = user_item_adjacency(graph).to_dense()
+    torch.testing.assert_close(dense.sum(dim=1), torch.ones(24))
+    torch.testing.assert_close(
+        dense.diagonal(), torch.full((24,), 1 / 6)
+    )  # five neighbours and itself
+
+
+def test_the_content_graph_mixes_the_modalities_by_name():
+    graph = checkerboard_graph()
+    only_text = content_graph(graph, {"image": 0.0}).to_dense()
+    source, target = graph["item", "knn_text", "item"].edge_index
+    expected = torch.zeros(12, 12)
+    expected[target, source] = 1 / 3
+    torch.testing.assert_close(only_text, expected)
+    assert not torch.equal(content_graph(graph, {}).to_dense(), expected)
+
+
+def test_a_graph_without_features_is_refused_by_the_models_name():
+    graph = build_graph(checkerboard_dataset(), GraphConfig(edges=()))
+    config = EmbeddingConfig(name="seer")
+    assert tuple(required_features(graph, config)) == ("text", "image")
+    for name in ("text", "image"):
+        del graph["item"][f"x_{name}"]
+    with pytest.raises(GraphError, match="seer needs item features"):
+        required_features(graph, config)
