@@ -32,6 +32,7 @@ class TrainingConfig(BaseModel):
         max_epochs: Limit of each stage that has none of its own.
         batch_size: Triples a step.
         learning_rate: Of Adam, at the start.
+        weight_decay: Of Adam: this times a weight joins its gradient, so rows outside of the batch shrink too.
         schedule: ``constant``, or ``exponential``: times ``decay_rate`` every ``decay_every`` epochs, smoothly.
         patience: Validations in a row without improvement before a stage stops.
         eval_every: Epochs between validations; the last epoch is always validated.
@@ -51,6 +52,7 @@ class TrainingConfig(BaseModel):
     max_epochs: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=5e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "exponential"] = "constant"
     decay_rate: float = Field(default=0.96, gt=0, le=1)
     decay_every: int = Field(default=50, ge=1)
@@ -214,7 +216,8 @@ class _Loop:
         self.model.on_stage(stage)
         learning = choose_learning(self.model, stage)
         if self.optimizer is None or stage.fresh_optimizer or self.restored:
-            self.optimizer = torch.optim.Adam(learning, lr=self.config.learning_rate, fused=True)
+            rate, decay = self.config.learning_rate, self.config.weight_decay
+            self.optimizer = torch.optim.Adam(learning, lr=rate, weight_decay=decay, fused=True)
         if self.restored:
             unpack_optimizer(
                 self.optimizer, self.restored.group("optimizer"), self.restored.state["optimizer"]

@@ -93,10 +93,11 @@ def test_validation_is_due_every_so_often_and_at_the_end():
     assert [r.epoch for r in reports if r.valid] == [3, 5]
 
 
-def test_an_epoch_equals_adam_written_out():
-    """Fresh gradients each step, weighted terms, bias correction: against autograd and plain arithmetic."""
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_an_epoch_equals_adam_written_out(weight_decay):
+    """Fresh gradients each step, weighted terms, decay, bias correction: against autograd and plain arithmetic."""
     model = Toy([Stage(loss_weights={"size": 0.5})])
-    run(model, max_epochs=1)
+    run(model, max_epochs=1, weight_decay=weight_decay)
     other = Toy()
     rows = [other.user, other.item]
     first, second = ([torch.zeros_like(p) for p in rows] for _ in range(2))
@@ -105,7 +106,8 @@ def test_an_epoch_equals_adam_written_out():
     for step, batch in enumerate(batches, start=1):
         terms = other.losses(batch)
         gradients = torch.autograd.grad(terms["bpr"] + 0.5 * terms["size"], rows)
-        for p, g, m, v in zip(rows, gradients, first, second, strict=True):
+        for p, gradient, m, v in zip(rows, gradients, first, second, strict=True):
+            g = gradient + weight_decay * p.data
             m.mul_(0.9).add_(0.1 * g)
             v.mul_(0.999).add_(0.001 * g**2)
             root = (v / (1 - 0.999**step)).sqrt() + 1e-8
