@@ -20,6 +20,7 @@ from mmgraph.cli import (
     doctor,
     evaluate,
     graph,
+    models,
     recommend,
     sweep,
     train,
@@ -39,6 +40,7 @@ _START, _DATA, _RUN, _STUDY = "Start", "Data and graphs", "One run", "Many runs"
 
 app.command("demo", epilog=demo.EXAMPLE, rich_help_panel=_START)(demo.demo)
 app.command("doctor", epilog=doctor.EXAMPLE, rich_help_panel=_START)(doctor.doctor)
+app.command("models", epilog=models.EXAMPLE, rich_help_panel=_START)(models.models)
 app.add_typer(data.app, name="data", rich_help_panel=_DATA)
 app.add_typer(graph.app, name="graph", rich_help_panel=_DATA)
 app.command("train", epilog=train.EXAMPLE, rich_help_panel=_RUN)(train.train)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import EmbeddingConfig, Embeddings, IdRecommender
+from mmgraph.models.base import EmbeddingConfig, Embeddings, IdRecommender, Paper
 from mmgraph.nn.encoders import Init
 
 
@@ -28,6 +28,11 @@ class BPRMF(IdRecommender):
     """
 
     Config = BPRMFConfig
+    paper = Paper(
+        "Rendle et al.",
+        2009,
+        "BPR: Bayesian Personalized Ranking from Implicit Feedback",
+    )
 
     def __init__(self, graph: HeteroData, config: BPRMFConfig) -> None:
         super().__init__(graph, config, init=config.init)

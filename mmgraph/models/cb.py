@@ -11,6 +11,7 @@ from mmgraph.graph.schema import ITEM_USER, knn_edge_type
 from mmgraph.models.base import (
     Embeddings,
     ModelConfig,
+    Paper,
     Recommender,
     Stage,
 )
@@ -70,6 +71,11 @@ class CB(Recommender):
     """
 
     Config = CBConfig
+    paper = Paper(
+        "Ferrari Dacrema et al.",
+        2019,
+        "Are We Really Making Much Progress? (ItemKNN on content)",
+    )
     modality_fusion = "late"
     config: CBConfig
 

@@ -13,6 +13,7 @@ from mmgraph.models.base import (
     Batch,
     EmbeddingConfig,
     Embeddings,
+    Paper,
     Recommender,
     Rows,
 )
@@ -79,6 +80,11 @@ class DRAGON(Recommender):
     """
 
     Config = DRAGONConfig
+    paper = Paper(
+        "Zhou et al.",
+        2023,
+        "Enhancing Dyadic Relations with Homogeneous Graphs for Multimodal Recommendation",
+    )
     modality_fusion = "late"
     late_fusion_defaults: ClassVar[Mapping[str, Any]] = {"user_weights": False, "bpr_base": "e"}
     config: DRAGONConfig

@@ -13,6 +13,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     Stage,
     distinct_items,
@@ -77,6 +78,11 @@ class FREEDOM(IdRecommender):
     """
 
     Config = FREEDOMConfig
+    paper = Paper(
+        "Zhou and Shen",
+        2023,
+        "A Tale of Two Graphs: Freezing and Denoising Graph Structures for Multimodal Recommendation",
+    )
     modality_fusion = "joint"
     config: FREEDOMConfig
 

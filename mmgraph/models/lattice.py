@@ -14,6 +14,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     rows_of,
 )
@@ -90,6 +91,7 @@ class LATTICE(IdRecommender):
     """
 
     Config = LATTICEConfig
+    paper = Paper("Zhang et al.", 2021, "Mining Latent Structures for Multimedia Recommendation")
     modality_fusion = "joint"
     config: LATTICEConfig
 

@@ -10,6 +10,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     rows_of,
 )
@@ -48,6 +49,11 @@ class LightGCN(IdRecommender):
     """
 
     Config = LightGCNConfig
+    paper = Paper(
+        "He et al.",
+        2020,
+        "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation",
+    )
 
     def __init__(self, graph: HeteroData, config: LightGCNConfig) -> None:
         super().__init__(graph, config, init=config.init)

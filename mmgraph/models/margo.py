@@ -12,7 +12,7 @@ from mmgraph.errors import ConfigError
 from mmgraph.graph.schema import item_features
 from mmgraph.models import get_model
 from mmgraph.models.backbone import Wrapper, WrapperConfig
-from mmgraph.models.base import Batch, Embeddings, Recommender, Rows, Stage
+from mmgraph.models.base import Batch, Embeddings, Paper, Recommender, Rows, Stage
 from mmgraph.models.per_modality import OnePerModality
 from mmgraph.nn import ItemWeights, ScoredItems, calibration_loss, modality_scores
 from mmgraph.nn.calibration import KLTarget
@@ -102,6 +102,7 @@ class MARGO(Wrapper):
     """
 
     Config = MARGOConfig
+    paper = Paper("Dong et al.", 2025, "Modality Reliability Guided Multimodal Recommendation")
     modality_fusion = "late"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o weight": {"model.weighting": False},

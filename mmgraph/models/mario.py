@@ -15,6 +15,7 @@ from mmgraph.models.backbone import Wrapper, WrapperConfig
 from mmgraph.models.base import (
     Batch,
     Embeddings,
+    Paper,
     Rows,
     Stage,
     distinct_items,
@@ -80,7 +81,13 @@ class MARIO(Wrapper):
     """
 
     Config = MARIOConfig
+    paper = Paper(
+        "Kim et al.",
+        2022,
+        "MARIO: Modality-Aware Attention and Modality-Preserving Decoders for Multimedia Recommendation",
+    )
     modality_fusion = "joint"
+    scorer = "pairwise"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mean": {"model.fusion": "mean"},
         "max": {"model.fusion": "max"},

@@ -16,6 +16,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     rows_of,
 )
@@ -107,6 +108,11 @@ class MMGEF(IdRecommender):
     """
 
     Config = MMGEFConfig
+    paper = Paper(
+        "Wu et al.",
+        2023,
+        "MM-GEF: Multi-modal Representation Meet Collaborative Filtering",
+    )
     modality_fusion = "joint"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "w/o CF": {"model.use_cointeraction": False},

@@ -13,6 +13,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     rows_of,
 )
@@ -60,6 +61,7 @@ class NGCF(IdRecommender):
     """
 
     Config = NGCFConfig
+    paper = Paper("Wang et al.", 2019, "Neural Graph Collaborative Filtering")
     config: NGCFConfig
 
     def __init__(self, graph: HeteroData, config: NGCFConfig) -> None:

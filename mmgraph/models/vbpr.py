@@ -12,6 +12,7 @@ from mmgraph.models.base import (
     EmbeddingConfig,
     Embeddings,
     IdRecommender,
+    Paper,
     Rows,
     Stage,
     distinct_items,
@@ -61,6 +62,11 @@ class VBPR(IdRecommender):
     """
 
     Config = VBPRConfig
+    paper = Paper(
+        "He and McAuley",
+        2016,
+        "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback",
+    )
     modality_fusion = "joint"
     config: VBPRConfig
 

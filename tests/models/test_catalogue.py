@@ -1,0 +1,57 @@
+import importlib
+import inspect
+
+import pytest
+import torch
+
+from mmgraph.config import Recipe
+from mmgraph.graph import build_graph
+from mmgraph.models import MODELS, get_model
+from mmgraph.models.base import Recommender
+from mmgraph.models.catalogue import describe_models
+from mmgraph.testing import checkerboard_dataset
+from mmgraph.testing.contract import RecommenderContract, ScoringContract
+
+
+def by_default(name):
+    recipe = Recipe.build({"model": {"name": name}, "graph": {"k": 3}})
+    return get_model(name)(build_graph(checkerboard_dataset(), recipe.graph), recipe.model).eval()
+
+
+def test_every_model_is_described_once_in_the_order_of_years():
+    facts = describe_models()
+    assert sorted(model.name for model in facts) == sorted(MODELS)
+    years = [model.paper.year for model in facts]
+    assert years == sorted(years)
+    assert all(model.paper.title and model.paper.authors for model in facts)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_scores_as_its_facts_say(name):
+    model = by_default(name)
+    vectors = model.retrieval_embeddings()
+    assert (vectors is None) == (type(model).scorer == "pairwise")
+    assert model.score(torch.tensor([0, 3])).shape == (2, 12)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_model_is_held_to_the_contract(name):
+    """Its test file has a class that inherits the contract, the one with training unless there is nothing to train."""
+    tests = importlib.import_module(f"tests.models.test_{name}")
+    classes = [
+        kind
+        for _, kind in inspect.getmembers(tests, inspect.isclass)
+        if issubclass(kind, ScoringContract) and getattr(kind, "model", None) is get_model(name)
+    ]
+    wanted = RecommenderContract if by_default(name).stages else ScoringContract
+    assert any(issubclass(kind, wanted) for kind in classes)
+
+
+def test_presets_and_wrappers_are_read_from_the_configs():
+    facts = {model.name: model for model in describe_models()}
+    assert facts["ngcf"].presets == ("paper", "as_released")
+    assert facts["lightgcn"].presets == ("paper",)
+    assert facts["mario"].wraps
+    assert not facts["mm_gef"].wraps
+    assert "w/o CF" in facts["mm_gef"].ablations
+    assert issubclass(get_model("mario"), Recommender)
