@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Series, fitted_exponent
+from mmgraph.report.figure import COLOURS as PALETTE
 
-COLOURS = ("#D55E00", "#0072B2", "#000000", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-GREY = "#666666"
+_BLUE, _RED, *_OTHERS, _BLACK = PALETTE
+COLOURS = (_RED, _BLUE, _BLACK, *_OTHERS)
+"""The palette of the reports; our own line is the red one, the plainest rival the blue one."""
 
 Style = tuple[str, str]
 """Colour and marker."""

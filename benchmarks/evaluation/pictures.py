@@ -5,9 +5,10 @@ from pathlib import Path
 
 from benchmarks.cells import PLAIN
 from benchmarks.columns import Line
-from benchmarks.drawing import COLOURS, MARKERS, draw_growth, plot, save
+from benchmarks.drawing import COLOURS, draw_growth, plot, save
 from benchmarks.evaluation.figures import block_growth, ranking_pairs
 from benchmarks.figures import section
+from mmgraph.report.figure import MARKERS
 
 _LEAST_BLOCK = 512
 """Block size from which powers are fitted; below, what does not depend on it is most of the memory."""

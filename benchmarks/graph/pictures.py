@@ -7,8 +7,6 @@ from pathlib import Path
 from benchmarks.columns import Line
 from benchmarks.drawing import (
     COLOURS,
-    GREY,
-    MARKERS,
     Style,
     draw_growth,
     name_point,
@@ -18,6 +16,7 @@ from benchmarks.drawing import (
 )
 from benchmarks.figures import growth, section
 from benchmarks.graph.figures import LEAST_ROWS, frontier, ratios_to
+from mmgraph.report.figure import GREY, MARKERS
 
 # A method keeps its colour and marker, those of its library, in every picture.
 _LIBRARIES = ("mmgraph", "faiss", "torch", "pynndescent", "usearch", "sklearn", "pyg")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from benchmarks.cells import OURS
 from benchmarks.columns import Line
-from benchmarks.drawing import COLOURS, GREY, MARKERS, Style, draw_growth, plot, save
+from benchmarks.drawing import COLOURS, Style, draw_growth, plot, save
 from benchmarks.figures import Series, growth, section
 from benchmarks.training.figures import LEAST_EDGES, axis_lines, epoch_name, epoch_pairs
 from benchmarks.training.phases import PHASES
+from mmgraph.report.figure import GREY, MARKERS
 
 _PHASES = dict(zip(PHASES, (*COLOURS[:2], *COLOURS[3:5], "#BBBBBB"), strict=True))
 # A way keeps its colour and marker whatever else was measured.

@@ -49,8 +49,8 @@ class WrapperConfig(ModelConfig):
             )
         if model.score is not Recommender.score:
             raise ConfigError(
-                f"model.backbone must score by one inner product (got {name!r}, which does not); use another, "
-                "such as 'lightgcn'"
+                f"model.backbone must score by the inner products of its vectors alone (got {name!r}, which has a "
+                "score of its own); use another, such as 'lightgcn'"
             )
 
     @classmethod

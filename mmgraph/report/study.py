@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from mmgraph.report.figure import COLOURS, GREY, drawing
+from mmgraph.report.figure import COLOURS, GREY, drawing, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LARGEST_LABEL = 40
 _DECADES = 1.4  # values that span more are drawn on a logarithmic axis
 
 Point = Mapping[str, Any]
@@ -30,18 +29,18 @@ def draw_rows(
         metric: Says what they are.
         reference: Row whose mean is also a line through all rows.
     """
-    labels = list(values)
-    width = 3.4 + 0.06 * min(_LARGEST_LABEL, max(map(len, labels)))
-    with drawing(width=width, height=0.8 + 0.32 * len(labels)) as (figure, (axes,)):
-        for row, label in enumerate(labels):
-            seeds, colour = values[label], COLOURS[1 if label == reference else 0]
+    names = [label(name) for name in values]
+    width = 3.4 + 0.06 * max(map(len, names))
+    with drawing(width=width, height=0.8 + 0.32 * len(names)) as (figure, (axes,)):
+        for row, (name, seeds) in enumerate(values.items()):
+            colour = COLOURS[1 if name == reference else 0]
             axes.plot(seeds, [row] * len(seeds), "o", color=GREY, markersize=3, alpha=0.5)
             spread = stdev(seeds) if len(seeds) > 1 else None
             axes.errorbar(mean(seeds), row, xerr=spread, fmt="o", color=colour, capsize=3)
         if reference is not None:
             axes.axvline(mean(values[reference]), color=COLOURS[1], linewidth=0.8, linestyle=":")
-        axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
-        axes.set_ylim(len(labels) - 0.5, -0.5)  # the first row at the top
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.5)  # the first row at the top
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(metric)
         yield figure
@@ -195,7 +194,3 @@ def _levels(values: Any) -> list[Any]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= _LARGEST_LABEL else f"{label[: _LARGEST_LABEL - 1]}…"

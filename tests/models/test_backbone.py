@@ -84,7 +84,9 @@ def test_a_score_that_is_no_inner_product_is_refused() -> None:
         def score(self, users, embeddings=None):
             return users
 
-    with pytest.raises(ConfigError, match=r"must score by one inner product .got 'lightgcn'"):
+    with pytest.raises(
+        ConfigError, match=r"must score by the inner products of its vectors alone .got 'lightgcn'"
+    ):
         OuterConfig.check_backbone(Odd)
 
 

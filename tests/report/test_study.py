@@ -13,7 +13,7 @@ def test_rows_stand_in_their_order_with_mean_spread_and_seeds() -> None:
     with draw_rows(values, metric="test recall@20", reference="first") as figure:
         (axes,) = figure.axes
         names = [text.get_text() for text in axes.get_yticklabels()]
-        assert names == ["first", "a long label that nobody could read in …"]
+        assert names == ["first", "a long label that nobody could read in…"]
         assert axes.get_xlabel() == "test recall@20"
         low, high = axes.get_ylim()
         assert low > high  # the first row is at the top
