@@ -36,6 +36,7 @@ _FILE = re.compile(r"# ([\w./-]+\.(?:toml|py))\n")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?")
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 
+_ROW_KEYS = ("name", "embedding_dim", "reg_kind", "init")  # those of all models with rows
 # Tables of keys that a reader may trust: page, class, keys whose default is said in words.
 KEY_TABLES = [
     ("guide/data.md", "mmgraph.data:SplitConfig", ()),
@@ -44,7 +45,19 @@ KEY_TABLES = [
     ("guide/evaluation.md", "mmgraph.evaluation:EvaluationConfig", ()),
     ("guide/models.md", "mmgraph.models.cb:CBConfig", ("name", "shares")),
     ("guide/models.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
+    ("guide/models/contrastive.md", "mmgraph.models.micro:MICROConfig", _ROW_KEYS),
+    ("guide/models/contrastive.md", "mmgraph.models.mgcn:MGCNConfig", _ROW_KEYS),
+    ("guide/models/contrastive.md", "mmgraph.models.lgmrec:LGMRecConfig", _ROW_KEYS),
+    ("guide/models/contrastive.md", "mmgraph.models.slmrec:SLMRecConfig", _ROW_KEYS),
+    ("guide/models/no_negatives.md", "mmgraph.models.bm3:BM3Config", ("name",)),
+    ("guide/models/no_negatives.md", "mmgraph.models.cm3:CM3Config", ("name", "shares")),
+    ("guide/models/no_negatives.md", "mmgraph.models.lirdrec:LIRDRecConfig", ("name", "shares")),
+    ("guide/models/maml_nbpo.md", "mmgraph.models.maml:MAMLConfig", ("name",)),
+    ("guide/models/maml_nbpo.md", "mmgraph.models.nbpo:NBPOConfig", ("name", "backbone")),
     ("guide/models/margo.md", "mmgraph.models.margo:MARGOConfig", ("name", "backbone")),
+    ("guide/models/preference_graphs.md", "mmgraph.models.mmgcn:MMGCNConfig", ("name",)),
+    ("guide/models/preference_graphs.md", "mmgraph.models.grcn:GRCNConfig", ("name",)),
+    ("guide/models/preference_graphs.md", "mmgraph.models.dualgnn:DualGNNConfig", ("name",)),
     ("guide/models/mario.md", "mmgraph.models.mario:MARIOConfig", ("name", "backbone")),
 ]
 

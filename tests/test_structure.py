@@ -25,8 +25,12 @@ NOT_MODELS = {
     "backbone",
     "base",
     "catalogue",
+    "contrastive",
     "inputs",
+    "latent_structure",
+    "modality_blocks",
     "per_modality",
+    "preferences",
 }  # what models are made from
 # Put together here, or this file would be the one that breaks the rule.
 FOREIGN_WORDS = ("/" + "work/", "/" + "root/", "issue" + " #", "issue" + "s show")

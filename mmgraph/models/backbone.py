@@ -1,6 +1,7 @@
 """One model around another: the table ``model.backbone`` of a recipe, and what follows from it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from pydantic import Field, SerializeAsAny, field_validator
@@ -116,6 +117,14 @@ class Wrapper(Recommender):
                 f"model.backbone must be a model trained in one stage (got {config.backbone.name!r} with "
                 f"{len(self.backbone.stages)}); use another, such as 'lightgcn'"
             )
+
+    def stage_with(self, **weights: float) -> Stage:
+        """Return the backbone's stage, in which what is around it learns too, by further terms of these weights."""
+        (stage,) = self.backbone.stages
+        inside = (f"backbone.{prefix}" for prefix in stage.parameters)
+        around = (name for name, _ in self.named_parameters() if not name.startswith("backbone."))
+        weights = {**stage.loss_weights, **weights}
+        return replace(stage, loss_weights=weights, parameters=(*inside, *around))
 
     def make_backbone(self, graph: HeteroData, config: WrapperConfig) -> Recommender:
         """Return the model inside, on the same graph."""

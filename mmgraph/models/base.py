@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,15 +68,31 @@ class Batch(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The vectors that a batch is scored with, a row for each triple; (batch, dim) each."""
+    """The vectors that a batch is scored with, a row for each triple; (batch, dim) each.
+
+    Several negatives of a triple are (batch, num_negatives, dim).
+    """
 
     user: Tensor
     positive: Tensor
     negative: Tensor
 
     def scores(self) -> tuple[Tensor, Tensor]:
-        """Return the inner products of the users with their positive and with their negative items; (batch,) each."""
-        return (self.user * self.positive).sum(dim=1), (self.user * self.negative).sum(dim=1)
+        """Return the inner products of the users with their positive and with their negative items; (batch,) each.
+
+        With several negatives the latter are (batch, num_negatives).
+        """
+        user = self.user if self.negative.dim() == 2 else self.user[:, None]
+        return (self.user * self.positive).sum(dim=1), (user * self.negative).sum(dim=-1)
+
+    def with_first_negative(self) -> Self:
+        """Return the same with the first of several negatives alone; what a subclass carries comes along."""
+        if self.negative.dim() == 2:
+            return self
+        rows = type(self)(self.user, self.positive, self.negative[:, 0])
+        for name, value in getattr(self, "__dict__", {}).items():
+            setattr(rows, name, value)
+        return rows
 
 
 @dataclass(frozen=True)
@@ -195,7 +211,7 @@ class Recommender(nn.Module):
         return rows_of(self.encode(), batch)
 
     def criterion(self, positive: Tensor, negative: Tensor) -> Tensor:
-        """Return the loss of the scores (batch,) of positive and negative items: by default BPR's."""
+        """Return the loss of the scores of positive (batch,) and negative items: by default BPR's."""
         return bpr_loss(positive, negative)
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
@@ -341,29 +357,41 @@ def rows_of(vectors: Embeddings, batch: Batch) -> Rows:
     """Return the rows of a batch's users, positive and negative items."""
     # index_select: its gradient is the same for any number of threads, that of indexing is not.
     # Both kinds of item at once: each gradient of a selection is a table of all items.
-    items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative]))
-    positive, negative = items.chunk(2)
+    items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative.flatten()]))
+    positive, negative = items.split([len(batch.positive), batch.negative.numel()])
+    negative = negative.unflatten(0, batch.negative.shape)
     return Rows(vectors.user.index_select(0, batch.user), positive, negative)
+
+
+def rows_at(table: Tensor, place: Tensor) -> Tensor:
+    """Return rows of a table in the shape of their places.
+
+    Shapes:
+        table (num_rows, dim), place (...) int64; returns (..., dim).
+    """
+    rows: Tensor = table.index_select(0, place.flatten()).unflatten(0, place.shape)
+    return rows
 
 
 def distinct_items(batch: Batch) -> tuple[Tensor, Tensor]:
     """Return the items of a batch, each once, and where its positive and its negative ones are among them.
 
     Shapes:
-        returns (num_distinct,) and (2, batch), int64.
+        returns (num_distinct,) and (2, batch), int64; with several negatives the latter is (1 + num_negatives, batch).
 
     Example:
         >>> batch = Batch(torch.tensor([0, 1]), torch.tensor([7, 3]), torch.tensor([3, 9]))
         >>> [x.tolist() for x in distinct_items(batch)]
         [[3, 7, 9], [[1, 0], [0, 2]]]
     """
-    items, place = torch.unique(torch.stack([batch.positive, batch.negative]), return_inverse=True)
+    negatives = batch.negative.unbind(1) if batch.negative.dim() > 1 else [batch.negative]
+    items, place = torch.unique(torch.stack([batch.positive, *negatives]), return_inverse=True)
     return items, place
 
 
 def _side_by_side(tables: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """Return the first members of all joined by columns, then the second ones, and so on."""
     return [
-        parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
         for parts in zip(*tables, strict=True)
     ]

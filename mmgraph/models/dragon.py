@@ -3,34 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.graph.schema import CO_USER
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    Paper,
-    Recommender,
-    Rows,
-)
-from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
-from mmgraph.nn import (
-    LayerStack,
-    LightGCNConv,
-    ModalityUserItemGCN,
-    bpr_loss,
-    id_embedding,
-    l2_penalty,
-)
-from mmgraph.nn.encoders import Init
-from mmgraph.sparse import SparseAdjacency, segment_softmax
+from mmgraph.models.base import Embeddings, Paper
+from mmgraph.models.inputs import content_graph
+from mmgraph.models.preferences import UserGraphConfig, UserGraphRecommender
+from mmgraph.nn import LayerStack, LightGCNConv, bpr_loss, weigh_blocks
 
 
-class DRAGONConfig(EmbeddingConfig):
+class DRAGONConfig(UserGraphConfig):
     """Options of DRAGON; ``embedding_dim`` is the width of one modality.
 
     Attributes:
@@ -45,19 +28,13 @@ class DRAGONConfig(EmbeddingConfig):
     """
 
     name: Literal["dragon"] = "dragon"
-    hidden_dim: int = Field(default=256, ge=1)
-    num_layers: int = Field(default=2, ge=0)
-    num_user_layers: int = Field(default=1, ge=0)
     num_item_layers: int = Field(default=1, ge=0)
     shares: dict[str, float] = Field(default_factory=dict)
     user_weights: bool = True
     bpr_base: Literal["e", "2"] = "2"
-    reg_weight: float = Field(default=1e-3, ge=0)
-    reg_kind: Literal["half_sq", "norm", "mean_sq"] = "mean_sq"
-    init: Init = "xavier_normal"
 
 
-class DRAGON(Recommender):
+class DRAGON(UserGraphRecommender):
     r"""Score by the sum of the modalities' inner products, each smoothed over three graphs.
 
     .. math::
@@ -90,33 +67,11 @@ class DRAGON(Recommender):
     config: DRAGONConfig
 
     def __init__(self, graph: HeteroData, config: DRAGONConfig) -> None:
-        super().__init__(graph, config)
-        features = required_features(graph, config)
-        self.modalities = tuple(features)
-        self.gcn = ModalityUserItemGCN(
-            features,
-            user_item_adjacency(graph),
-            num_users=self.num_users,
-            dim=config.embedding_dim,
-            hidden_dim=config.hidden_dim,
-            num_layers=config.num_layers,
-            init=config.init,
-        )
-        self.user_weight: nn.Parameter | None = None
-        if config.user_weights:
-            start = id_embedding(self.num_users, len(features), init=config.init)
-            self.user_weight = nn.Parameter(start.detach().softmax(dim=1))
-        counts = graph[CO_USER]
-        shared = SparseAdjacency(
-            counts.edge_index, counts.edge_weight, size=(self.num_users, self.num_users)
-        )
-        self.user_graph = SparseAdjacency(
-            shared.edge_index(), segment_softmax(shared.value, shared.rowptr), size=shared.size
-        )
+        super().__init__(graph, config, weights="free" if config.user_weights else "none")
         self.item_graph = content_graph(graph, config.shares)
-        conv = LightGCNConv()
-        self.user_layers = LayerStack(conv, num_layers=config.num_user_layers, combine="last")
-        self.item_layers = LayerStack(conv, num_layers=config.num_item_layers, combine="last")
+        self.item_layers = LayerStack(
+            LightGCNConv(), num_layers=config.num_item_layers, combine="last"
+        )
 
     @classmethod
     def edges_for(cls, config: DRAGONConfig) -> tuple[str, ...]:
@@ -132,7 +87,7 @@ class DRAGON(Recommender):
         """Return the modalities side by side."""
         user, item = self.gcn()
         if self.user_weight is not None:
-            user = user * self.user_weight.repeat_interleave(self.config.embedding_dim, dim=1)
+            user = weigh_blocks(user, self.user_weight)
         return Embeddings(
             user + self.user_layers(user, self.user_graph),
             item + self.item_layers(item, self.item_graph),
@@ -142,15 +97,6 @@ class DRAGON(Recommender):
     def modality_widths(self) -> dict[str, int]:
         """As many columns for each modality."""
         return dict.fromkeys(self.modalities, self.config.embedding_dim)
-
-    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return ``reg`` on the preferences of the batch's users and on all weights."""
-        own = self.gcn.user_preference.index_select(0, batch.user)
-        blocks = [*own.split(self.config.embedding_dim, dim=1)]
-        if self.user_weight is not None:
-            blocks.append(self.user_weight)
-        penalties = [l2_penalty([block], kind=self.config.reg_kind) for block in blocks]
-        return {"reg": torch.stack(penalties).sum()}
 
     def criterion(self, positive: Tensor, negative: Tensor) -> Tensor:
         """Return BPR to the configured base."""

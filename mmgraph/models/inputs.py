@@ -28,6 +28,19 @@ def content_graph(graph: HeteroData, shares: Mapping[str, float]) -> SparseAdjac
     )
 
 
+def item_content_graph(graph: HeteroData, modality: str) -> SparseAdjacency:
+    """Return the neighbours of one modality with the weights that the graph was built with."""
+    edges, num_items = graph[knn_edge_type(modality)], int(graph["item"].num_nodes)
+    return SparseAdjacency(edges.edge_index, edges.edge_weight, size=(num_items, num_items))
+
+
+def items_of_users(graph: HeteroData, *, weighted: bool = True) -> SparseAdjacency:
+    """Return the training items of each user, with the normalised weights or with ones; (num_users, num_items)."""
+    edges = graph[ITEM_USER]
+    size = (int(graph["user"].num_nodes), int(graph["item"].num_nodes))
+    return SparseAdjacency(edges.edge_index, edges.edge_weight if weighted else None, size=size)
+
+
 def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple[Tensor, Tensor]]:
     """Return features and presence of every modality, see :func:`mmgraph.graph.schema.item_features`.
 

@@ -1,74 +1,30 @@
 """LATTICE: item graphs learned from each modality, mixed with those of the raw features."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.graph.knn import knn_graph
-from mmgraph.graph.schema import knn_edge_type
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    rows_of,
-)
-from mmgraph.models.inputs import required_features, user_item_adjacency
-from mmgraph.nn import (
-    BufferList,
-    LayerStack,
-    LightGCNConv,
-    ModalityEncoder,
-    ModalityEncoders,
-    UserItemPropagation,
-    edge_cosine,
-    normalize_by_row,
-    normalize_rows,
-    sum_graphs,
-)
-from mmgraph.nn.encoders import Init
+from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
+from mmgraph.models.latent_structure import LatentStructure, LatentStructureConfig
+from mmgraph.nn import normalize_rows, sum_graphs
+from mmgraph.nn.learned_graphs import ItemGraph
 from mmgraph.nn.structure import WeightedEdges
-from mmgraph.sparse import SparseAdjacency
 
 
-class LATTICEConfig(EmbeddingConfig):
-    """Options of LATTICE.
+class LATTICEConfig(LatentStructureConfig):
+    """Options of LATTICE; see also ``LatentStructureConfig``.
 
     Attributes:
-        feature_dim: Width of the projected features.
-        num_layers: Depth on the user-item graph; 0 is the variant on matrix factorisation.
-        num_item_layers: Depth on the item graph.
-        k: Neighbours of an item in each graph, itself included.
-        skip: Share of the graphs of raw features, the paper's lambda.
         preset: ``paper``: each learned graph is normalised by itself; ``as_released``: their weighted sum is, and users
             and items are smoothed with ``rw_self``.
     """
 
     name: Literal["lattice"] = "lattice"
-    feature_dim: int = Field(default=64, ge=1)
-    num_layers: int = Field(default=2, ge=0)
-    num_item_layers: int = Field(default=1, ge=0)
-    k: int = Field(default=10, ge=1)
-    skip: float = Field(default=0.9, ge=0, le=1)
-    preset: Literal["paper", "as_released"] = "paper"
-    reg_weight: float = Field(default=1e-4, ge=0)
-    reg_rows: Literal["ego", "final"] = "final"
-    init: Init = "xavier_uniform"
 
 
-class ItemGraph(NamedTuple):
-    """A matrix whose stored weights do not count, and the weights that do, in its order; they may carry gradients."""
-
-    adjacency: SparseAdjacency
-    weight: Tensor
-
-
-class LATTICE(IdRecommender):
+class LATTICE(LatentStructure):
     r"""LightGCN whose items also receive a unit message over an item graph that is partly learned.
 
     .. math::
@@ -96,50 +52,22 @@ class LATTICE(IdRecommender):
     config: LATTICEConfig
 
     def __init__(self, graph: HeteroData, config: LATTICEConfig) -> None:
-        super().__init__(graph, config, init=config.init)
-        features = required_features(graph, config)
-        self.propagation = UserItemPropagation(
-            user_item_adjacency(graph), num_layers=config.num_layers
-        )
-        self.item_layers = LayerStack(
-            LightGCNConv(), num_layers=config.num_item_layers, combine="last"
-        )
-        self.content = ModalityEncoders(
-            features, lambda width: ModalityEncoder(width, config.feature_dim)
-        )
-        self.modality_weight = nn.Parameter(torch.zeros(len(features)))
-        raw = [graph[knn_edge_type(name)] for name in features]
-        self.raw_edges = BufferList(edges.edge_index for edges in raw)
-        self.raw_weights = BufferList(edges.edge_weight for edges in raw)
-        # Training keeps the graph of the epoch's first batch; evaluation always starts from the parameters.
-        self._epoch_graph: ItemGraph | None = None
-
-    @classmethod
-    def edges_for(cls, config: LATTICEConfig) -> tuple[str, ...]:
-        """Return ``knn``, the graphs of raw features."""
-        return ("knn",)
-
-    @classmethod
-    def graph_defaults(cls, config: LATTICEConfig) -> dict[str, Any]:
-        """Return items among their own neighbours, normalised cosines, and the released operator where it is chosen."""
-        operator = {"ui_norm": "rw_self"} if config.preset == "as_released" else {}
-        return {"include_self": True, "knn_norm": "sym", **operator}
-
-    def on_epoch(self, epoch: int) -> None:
-        """Let the next batch choose the neighbours anew."""
-        self._epoch_graph = None
+        super().__init__(graph, config)
+        self.modality_weight = nn.Parameter(torch.zeros(len(self.content.names)))
 
     def item_graph(self) -> ItemGraph:
         """Return the mixed graph of the present parameters; gradients reach projections and weights."""
         share = self.modality_weight.softmax(dim=0)
         skip = self.config.skip
-        raw = zip(self.raw_edges, self.raw_weights, share, strict=True)
-        graphs = [(edges, skip * s * weight.to(s)) for edges, weight, s in raw]
+        raw = zip(self.content.raw(), share, strict=True)
+        graphs = [(edges, skip * s * weight.to(s)) for (edges, weight), s in raw]
         if skip < 1:
             graphs += [(edges, (1 - skip) * weight) for edges, weight in self._learned(share)]
-        edges, weight = sum_graphs(graphs, num_nodes=self.num_items)
-        size = (self.num_items, self.num_items)
-        return ItemGraph(SparseAdjacency(edges, size=size), weight)
+        return self.content.mixed(graphs)
+
+    def item_graphs(self) -> list[ItemGraph]:
+        """Return the mixed graph alone."""
+        return [self.item_graph()]
 
     def encode(self) -> Embeddings:
         """Return LightGCN's users, and its items plus the unit message over the item graph."""
@@ -147,29 +75,16 @@ class LATTICE(IdRecommender):
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return rows over the item graph of the epoch; its first batch chooses the neighbours."""
-        graph = self.item_graph() if self._epoch_graph is None else self._epoch_graph
-        final = self._encode(graph)
-        self._epoch_graph = graph._replace(weight=graph.weight.detach())
-        return rows_of(final, batch)
+        return rows_of(self._encode(*self.epoch_graphs()), batch)
 
     def _learned(self, share: Tensor) -> list[WeightedEdges]:
         """Return the normalised graphs of the projected features, times their shares."""
-        content, masks = self.content().values(), self.content.present
-        graphs = []
-        for x, has in zip(content, masks, strict=True):
-            edges = knn_graph(x.detach(), self.config.k, include_self=True, mask=has)[0]
-            graphs.append((edges, edge_cosine(x, edges)))
+        graphs, content = self.content.chosen(), self.content
         if self.config.preset == "paper":
-            return [
-                (edges, s * self._normalized(edges, weight))
-                for (edges, weight), s in zip(graphs, share, strict=True)
-            ]
+            normalized = zip(map(content.normalized, graphs), share, strict=True)
+            return [(edges, s * weight) for (edges, weight), s in normalized]
         weighted = [(edges, s * weight) for (edges, weight), s in zip(graphs, share, strict=True)]
-        edges, weight = sum_graphs(weighted, num_nodes=self.num_items)
-        return [(edges, self._normalized(edges, weight))]
-
-    def _normalized(self, edges: Tensor, weight: Tensor) -> Tensor:
-        return normalize_by_row(edges, weight, num_nodes=self.num_items, norm="sym")
+        return [content.normalized(sum_graphs(weighted, num_nodes=self.num_items))]
 
     def _encode(self, graph: ItemGraph) -> Embeddings:
         user, item = self.propagation(*self.ego)

@@ -1,7 +1,6 @@
 """MARIO: a recommender whose items are, for each user, another mix of interactions and modalities."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -124,9 +123,8 @@ class MARIO(Wrapper):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The backbone's stage, with the weight of the preservation."""
-        (stage,) = self.backbone.stages
         weights = {"preservation": self.config.mu} if self.config.mu else {}
-        return (replace(stage, loss_weights={**stage.loss_weights, **weights}),)
+        return (self.stage_with(**weights),)
 
     def encode(self) -> Embeddings:
         """Return users, and all parts of the items side by side, or the one vector that pooling makes of them."""

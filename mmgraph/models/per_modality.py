@@ -1,7 +1,8 @@
 """One copy of a model for each modality, side by side: any model becomes one of late fusion."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,19 @@ from mmgraph.models.base import (
     Stage,
 )
 from mmgraph.models.inputs import required_features
+
+
+class JoinedRows(Rows):
+    """The rows of several models side by side, and those of each, which its penalties ask for."""
+
+    parts: Sequence[Rows]
+
+    @classmethod
+    def of(cls, parts: Sequence[Rows]) -> Self:
+        """Join the rows of some models."""
+        joined = cls(*(torch.cat(columns, dim=-1) for columns in zip(*parts, strict=True)))
+        joined.parts = parts
+        return joined
 
 
 class OnePerModality(Recommender):
@@ -74,15 +88,14 @@ class OnePerModality(Recommender):
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return what each copy scores the batch with, side by side."""
-        parts = [copy_.batch_rows(batch) for copy_ in self._each()]
-        return Rows(*(torch.cat(columns, dim=1) for columns in zip(*parts, strict=True)))
+        return JoinedRows.of([copy_.batch_rows(batch) for copy_ in self._each()])
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return the sums of the copies' terms."""
-        widths = [*self._widths.values()]
+        assert isinstance(rows, JoinedRows)
         terms: dict[str, Tensor] = {}
-        for copy_, *own in zip(self._each(), *(x.split(widths, dim=1) for x in rows), strict=True):
-            for name, value in copy_.penalties(batch, Rows(*own)).items():
+        for copy_, own in zip(self._each(), rows.parts, strict=True):
+            for name, value in copy_.penalties(batch, own).items():
                 terms[name] = terms[name] + value if name in terms else value
         return terms
 

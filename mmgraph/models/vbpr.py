@@ -16,6 +16,7 @@ from mmgraph.models.base import (
     Rows,
     Stage,
     distinct_items,
+    rows_at,
 )
 from mmgraph.models.inputs import required_features
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding
@@ -101,12 +102,13 @@ class VBPR(IdRecommender):
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return the same of a batch; its distinct items alone are projected."""
-        items, places = distinct_items(batch)
+        items, place = distinct_items(batch)
+        places = place[0], place[1:].t().reshape(batch.negative.shape)
         content = self._content(items)
         user, *ids = self.ego_rows(batch)
         positive, negative = (
-            self._of_item(own, content.index_select(0, place))
-            for own, place in zip(ids, places, strict=True)
+            self._of_item(own, rows_at(content, where))
+            for own, where in zip(ids, places, strict=True)
         )
         return Rows(self._of_user(user), positive, negative)
 
@@ -127,6 +129,6 @@ class VBPR(IdRecommender):
 
     def _of_item(self, own: Tensor, content: Tensor) -> Tensor:
         if not self.config.item_bias:
-            return torch.cat([own, content], dim=1)
-        bias = own[:, -1:] + content[:, -1:]
-        return torch.cat([own[:, :-1], content[:, :-1], bias], dim=1)
+            return torch.cat([own, content], dim=-1)
+        bias = own[..., -1:] + content[..., -1:]
+        return torch.cat([own[..., :-1], content[..., :-1], bias], dim=-1)

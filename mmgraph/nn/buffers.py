@@ -32,3 +32,20 @@ class BufferList(nn.Module):
     def __iter__(self) -> Iterator[Tensor]:
         """Iterate in the order given."""
         return (self[index] for index in range(self._length))
+
+
+def freeze_parameters(module: nn.Module, *names: str) -> None:
+    """Turn parameters of a module into tensors that are saved with it but not trained.
+
+    For random numbers that are part of a model: unlike features and graphs they do not follow from data.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> freeze_parameters(layer, "bias")
+        >>> [name for name, _ in layer.named_parameters()], list(layer.state_dict())
+        (['weight'], ['weight', 'bias'])
+    """
+    for name in names:
+        value = module.get_parameter(name).detach()
+        delattr(module, name)
+        module.register_buffer(name, value)

@@ -1,6 +1,6 @@
 """From ids and raw features to vectors of the model's width."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -100,16 +100,35 @@ class ModalityEncoder(nn.Module):
         return F.dropout(projected, self.dropout, self.training)
 
 
-class ModalityEncoders(nn.Module):
-    """The frozen features of every modality, each with an encoder of its own.
+class ItemTables(nn.Module):
+    """Trainable tables with a row for each item.
 
-    Features are buffers: they get no gradient and no place in the optimiser. Only the rows that are asked for are
-    encoded, so a loss on a batch costs the items of the batch and not the catalogue.
+    Example:
+        >>> [name for name, _ in ItemTables([torch.zeros(2, 3)]).named_parameters()]
+        ['item_0']
+    """
+
+    def __init__(self, tables: Iterable[Tensor]) -> None:
+        super().__init__()
+        for index, table in enumerate(tables):
+            self.register_parameter(f"item_{index}", nn.Parameter(table))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Iterate in the order given."""
+        return self.parameters()
+
+
+class ModalityEncoders(nn.Module):
+    """The features of every modality, each with an encoder of its own.
+
+    Features are buffers, unless they are trained as well: they get no gradient and no place in the optimiser. Only the
+    rows that are asked for are encoded, so a loss on a batch costs the items of the batch and not the catalogue.
 
     Args:
         features: Feature matrix and presence mask of each modality; absent rows may hold anything.
         encoder: Makes the encoder for a feature width.
         unit: Divide each row of the features by its length.
+        trainable: Whether the features are parameters that start as what is given.
 
     Shapes:
         features (num_items, dim_m) and (num_items,) bool; returns (num_rows, out_dim) for each modality.
@@ -128,11 +147,13 @@ class ModalityEncoders(nn.Module):
         encoder: Callable[[int], nn.Module],
         *,
         unit: bool = False,
+        trainable: bool = False,
     ) -> None:
         super().__init__()
         self.names = tuple(features)
         kept = (keep_present(x, has) for x, has in features.values())
-        self.features = BufferList(map(normalize_rows, kept) if unit else kept)
+        rows = map(normalize_rows, kept) if unit else kept
+        self.features = ItemTables(rows) if trainable else BufferList(rows)
         self.present = BufferList(has for _, has in features.values())
         self.encoders = nn.ModuleList(encoder(x.size(1)) for x, _ in features.values())
 
@@ -152,7 +173,7 @@ class ModalityEncoders(nn.Module):
                 rows = encoder(x)
             else:
                 has = has.index_select(0, items)
-                affine = isinstance(encoder, ModalityEncoder)
-                rows = encoder(x, items) if affine else encoder(x.index_select(0, items))
+                by_rows = isinstance(encoder, ModalityEncoder) and not isinstance(x, nn.Parameter)
+                rows = encoder(x, items) if by_rows else encoder(x.index_select(0, items))
             encoded[name] = keep_present(rows, has)
         return encoded

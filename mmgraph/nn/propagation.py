@@ -56,6 +56,7 @@ class UserItemPropagation(nn.Module):
         adjacency: The joint matrix, users first, normalised.
         num_layers: Depth K.
         combine: See ``LayerStack``.
+        dropout: See ``LayerStack``.
 
     Shapes:
         user (num_users, dim), item (num_items, dim); returns the same two shapes (wider for ``concat``).
@@ -68,11 +69,18 @@ class UserItemPropagation(nn.Module):
     """
 
     def __init__(
-        self, adjacency: SparseAdjacency, *, num_layers: int, combine: Combine = "mean"
+        self,
+        adjacency: SparseAdjacency,
+        *,
+        num_layers: int,
+        combine: Combine = "mean",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.adjacency = adjacency
-        self.layers = LayerStack(LightGCNConv(), num_layers=num_layers, combine=combine)
+        self.layers = LayerStack(
+            LightGCNConv(), num_layers=num_layers, combine=combine, dropout=dropout
+        )
 
     def forward(
         self, user: Tensor, item: Tensor, adjacency: SparseAdjacency | None = None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Literal, TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmgraph.nn.conv import LightGCNConv
@@ -23,6 +24,7 @@ class LayerStack(nn.Module):
         conv: A layer called as ``conv(x, *graph)``, the same at every depth.
         num_layers: Depth K; with 0 the input itself is returned.
         combine: ``mean`` or ``sum`` over depths 0..K, ``last`` depth only, or ``concat`` of all.
+        dropout: Share of each layer's output left out in training, before the next layer.
 
     Shapes:
         x (num_nodes, dim); returns (num_nodes, dim), for ``concat`` (num_nodes, dim * (num_layers + 1)).
@@ -34,12 +36,18 @@ class LayerStack(nn.Module):
     """
 
     def __init__(
-        self, conv: Callable[..., Tensor], *, num_layers: int, combine: Combine = "mean"
+        self,
+        conv: Callable[..., Tensor],
+        *,
+        num_layers: int,
+        combine: Combine = "mean",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.conv = conv
         self.num_layers = num_layers
         self.combine = combine
+        self.dropout = dropout
 
     def forward(self, x: Tensor, *graph: object) -> Tensor:
         """Return the combined embedding of every node."""
@@ -47,7 +55,8 @@ class LayerStack(nn.Module):
             return torch.cat(self._depths(x, graph), dim=1)
         if self.combine == "last":
             return self._depths(x, graph)[-1]
-        if isinstance(self.conv, LightGCNConv) and _is_constant(graph):
+        gaps = self.training and self.dropout > 0
+        if isinstance(self.conv, LightGCNConv) and _is_constant(graph) and not gaps:
             scale = 1 / (self.num_layers + 1) if self.combine == "mean" else 1.0
             return sum_of_powers(graph[0], x, num_layers=self.num_layers, scale=scale)
         depths = torch.stack(self._depths(x, graph))
@@ -56,7 +65,8 @@ class LayerStack(nn.Module):
     def _depths(self, x: Tensor, graph: tuple[object, ...]) -> list[Tensor]:
         depths = [x]
         for _ in range(self.num_layers):
-            depths.append(self.conv(depths[-1], *graph))
+            layer = self.conv(depths[-1], *graph)
+            depths.append(F.dropout(layer, self.dropout, self.training))
         return depths
 
 

@@ -47,7 +47,10 @@ class ScoringContract:
         data = checkerboard_dataset()
         model = self.make()
         sampler = PairwiseSampler(
-            torch.from_numpy(data.train.user), torch.from_numpy(data.train.item), num_items=12
+            torch.from_numpy(data.train.user),
+            torch.from_numpy(data.train.item),
+            num_items=12,
+            num_negatives=model.num_negatives,
         )
         config = TrainingConfig(**{**self.training, **changes})
         with torch.random.fork_rng(devices=[]):
@@ -143,7 +146,7 @@ class RecommenderContract(ScoringContract):
     def used(self) -> Recommender:
         """Return the model after a training step."""
         model = self.make()
-        losses(model, board_batch()).backward()
+        losses(model, board_batch(model.num_negatives)).backward()
         return model
 
     def test_every_parameter_learns(self) -> None:
@@ -151,7 +154,7 @@ class RecommenderContract(ScoringContract):
         model = self.make().train()
         disturb(model)
         model.on_epoch(1)
-        losses(model, board_batch()).backward()
+        losses(model, board_batch(model.num_negatives)).backward()
         idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
 
@@ -164,7 +167,7 @@ class RecommenderContract(ScoringContract):
             model.on_epoch(1)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                return losses(model, board_batch())
+                return losses(model, board_batch(model.num_negatives))
 
         loss().backward()
         for name, parameter in model.named_parameters():
@@ -181,7 +184,8 @@ class RecommenderContract(ScoringContract):
 
     def test_losses_leave_the_batch_alone(self) -> None:
         """The same batch twice, with the same random numbers, gives the same terms."""
-        model, batch = self.make().train(), board_batch()
+        model = self.make().train()
+        batch = board_batch(model.num_negatives)
         copy = [x.clone() for x in batch[:3]]
         model.on_epoch(1)
         with torch.random.fork_rng(devices=[]):
@@ -198,10 +202,13 @@ def board_graph(data: MultimodalDataset) -> HeteroData:
     return build_graph(data, GraphConfig(k=3))
 
 
-def board_batch() -> Batch:
-    """Return eight triples of the checkerboard."""
+def board_batch(num_negatives: int = 1) -> Batch:
+    """Return eight triples of the checkerboard, each with so many different negatives, at most six."""
     user = torch.arange(8)
-    return Batch(user, (user + 2) % 12, (user + 3) % 12)
+    negative = (user + 3) % 12
+    if num_negatives > 1:
+        negative = (negative[:, None] + 2 * torch.arange(num_negatives)) % 12
+    return Batch(user, (user + 2) % 12, negative)
 
 
 def losses(model: Recommender, batch: Batch) -> Tensor:

@@ -177,16 +177,27 @@ def compute_losses(
     model: Recommender, stage: Stage, batch: Batch, *, precision: Precision
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Return the named terms of a batch, and their sum with the weights of a stage."""
-    low = precision == "bfloat16"
-    with torch.autocast(batch.user.device.type, dtype=torch.bfloat16, enabled=low):
+    with computing_in(precision, batch.user.device):
         terms = model.losses(batch)
+    return weigh(terms, stage.loss_weights)
+
+
+def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return a context in which losses are computed with a precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def weigh(
+    terms: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return named terms in float32 at least, and their weighted sum; a term without a weight has 1."""
     # A sum of bfloat16 numbers would keep three digits.
-    terms = {
+    exact = {
         name: term.to(torch.promote_types(term.dtype, torch.float32))
         for name, term in terms.items()
     }
-    weighted = [stage.loss_weights.get(name, 1.0) * term for name, term in terms.items()]
-    return terms, torch.stack(weighted).sum()
+    weighted = [weights.get(name, 1.0) * term for name, term in exact.items()]
+    return exact, torch.stack(weighted).sum()
 
 
 class _Loop:

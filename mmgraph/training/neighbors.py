@@ -38,7 +38,8 @@ class NeighborhoodSampler:
         model: What the batches are for.
 
     Raises:
-        ConfigError: the model cannot learn from a part of the graph, or from one of this many hops.
+        ConfigError: the model cannot learn from a part of the graph, or from one of this many hops, or has several
+            negatives for each triple.
         MissingDependency: neither pyg-lib nor torch-sparse is installed.
 
     Complexity: O(batch_size * product of num_neighbors) time and memory a batch, O(num_edges log num_edges) time once.
@@ -53,6 +54,11 @@ class NeighborhoodSampler:
         model: Recommender,
     ) -> None:
         _check_hops(model, len(num_neighbors))
+        if pairs.num_negatives != 1:
+            raise ConfigError(
+                "training.num_neighbors is for models with one negative item a triple (got "
+                f"{type(model).__name__} with {pairs.num_negatives}); leave it out"
+            )
         if not (find_spec("pyg_lib") or find_spec("torch_sparse")):
             raise MissingDependency(
                 "training.num_neighbors needs torch-sparse or pyg-lib; run `python -m mmgraph.sparse.extensions`"

@@ -44,14 +44,16 @@ class PairwiseSampler:
         order: ``interaction_uniform`` visits each interaction once an epoch; ``user_uniform`` draws as many users
             uniformly, with replacement, and one of the items of each.
         pool: Negatives come from the items seen in training, or from all.
+        num_negatives: Of each triple, drawn one by one: the same item may come twice.
 
     Shapes:
-        user, item (num_interactions,) int64.
+        user, item (num_interactions,) int64; the negatives of a batch are (batch,), of more than one for each triple
+        (batch, num_negatives).
 
     Raises:
-        FitError: a user has interacted with every item of the pool, or there are no interactions.
+        FitError: a user has interacted with every item of the pool, or there are no interactions or negatives.
 
-    Complexity: O(num_interactions log num_interactions) time per epoch, O(num_interactions) memory.
+    Complexity: with n interactions times negatives, O(n log n) time per epoch and O(n) memory.
 
     Example:
         >>> sampler = PairwiseSampler(torch.tensor([0, 1]), torch.tensor([0, 1]), num_items=2)
@@ -68,10 +70,16 @@ class PairwiseSampler:
         num_items: int,
         order: Order = "interaction_uniform",
         pool: Pool = "train_items",
+        num_negatives: int = 1,
     ) -> None:
         if user.numel() == 0:
             raise FitError("training needs at least one interaction (got 0); check the split")
+        if num_negatives < 1:
+            raise FitError(
+                f"a triple needs at least one negative (got {num_negatives}); raise num_negatives"
+            )
         self.order = order
+        self.num_negatives = num_negatives
         self.num_items = num_items
         self.keys = torch.unique(user * num_items + item)
         self.user, self.item = self.keys // num_items, self.keys % num_items
@@ -112,7 +120,9 @@ class PairwiseSampler:
         """Yield the batches of one epoch; the same generator state gives the same batches."""
         row = self._rows(generator)
         user, positive = self.user[row], self.item[row]
-        negative = self._negatives(user, generator)
+        negative = self._negatives(user.repeat_interleave(self.num_negatives), generator)
+        if self.num_negatives > 1:
+            negative = negative.view(-1, self.num_negatives)
         for start in range(0, row.numel(), batch_size):
             part = slice(start, start + batch_size)
             yield Batch(user[part], positive[part], negative[part])

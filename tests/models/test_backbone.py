@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.backbone import Wrapper, WrapperConfig
-from mmgraph.models.base import Recommender
+from mmgraph.models.base import Recommender, Stage
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.testing import checkerboard_graph
+from mmgraph.training.loop import choose_learning
 
 
 class OuterConfig(WrapperConfig):
@@ -131,3 +132,28 @@ def test_a_wrapper_scores_as_its_backbone() -> None:
     model = Outer(checkerboard_graph(), OuterConfig(backbone={"embedding_dim": 4})).eval()
     users = torch.arange(12)
     assert torch.equal(model.score(users), model.backbone.score(users))
+
+
+def test_a_stage_of_the_backbone_keeps_its_frozen_parts_frozen() -> None:
+    """What the backbone leaves out of its stage stays left out; what is around it learns, by its own weights."""
+
+    class HalfFrozen(LightGCN):
+        @property
+        def stages(self):
+            return (Stage(loss_weights={"reg": 0.5}, parameters=("item_embedding",)),)
+
+    class Around(Outer):
+        def make_backbone(self, graph, config):
+            return HalfFrozen(graph, config.backbone)
+
+        def __init__(self, graph, config):
+            super().__init__(graph, config)
+            self.own = torch.nn.Parameter(torch.zeros(1))
+            self.head = torch.nn.Linear(1, 1)
+
+    model = Around(checkerboard_graph(), OuterConfig())
+    stage = model.stage_with(extra=2.0)
+    choose_learning(model, stage)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning == {"backbone.item_embedding", "own", "head.weight", "head.bias"}
+    assert stage.loss_weights == {"reg": 0.5, "extra": 2.0}

@@ -14,6 +14,7 @@ from mmgraph.models.base import (
     Recommender,
     Stage,
     distinct_items,
+    rows_of,
 )
 from mmgraph.testing import checkerboard_graph
 
@@ -117,3 +118,33 @@ def test_distinct_items_lead_back_to_the_batch():
     items, place = distinct_items(batch)
     assert items.tolist() == [0, 2, 4, 8]
     assert items[place].tolist() == [batch.positive.tolist(), batch.negative.tolist()]
+
+
+def test_several_negatives_are_pairs_of_their_own():
+    """A model that wants three of them needs nothing else: rows, scores and losses follow."""
+
+    class Thrice(IdRecommender):
+        num_negatives = 3
+
+        def encode(self):
+            return self.ego
+
+    config = EmbeddingConfig(name="x", embedding_dim=2, reg_kind="mean_sq")
+    model = Thrice(checkerboard_graph(), config, init="normal0.1")
+    negative = torch.tensor([[5, 6, 5], [7, 5, 0]])
+    batch = Batch(torch.tensor([0, 1]), torch.tensor([3, 4]), negative)
+    rows = model.batch_rows(batch)
+    assert rows.negative.shape == (2, 3, 2)
+    terms, single = model.losses(batch), []
+    for column in range(3):
+        one = batch._replace(negative=negative[:, column])
+        assert torch.equal(rows_of(model.ego, one).negative, rows.negative[:, column])
+        torch.testing.assert_close(rows_of(model.ego, one).scores()[1], rows.scores()[1][:, column])
+        single.append(model.losses(one))
+    for name in ("bpr", "reg"):
+        expected = sum(terms[name] for terms in single) / 3
+        torch.testing.assert_close(terms[name], expected)
+    items, place = distinct_items(batch)
+    assert place.shape == (4, 2)
+    assert torch.equal(items[place[0]], batch.positive)
+    assert torch.equal(items[place[1:]], negative.T)

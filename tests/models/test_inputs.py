@@ -4,7 +4,13 @@ import torch
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models.base import EmbeddingConfig
-from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
+from mmgraph.models.inputs import (
+    content_graph,
+    item_content_graph,
+    items_of_users,
+    required_features,
+    user_item_adjacency,
+)
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 
 
@@ -34,6 +40,22 @@ def test_the_content_graph_mixes_the_modalities_by_name():
     expected[target, source] = 1 / 3
     torch.testing.assert_close(only_text, expected)
     assert not torch.equal(content_graph(graph, {}).to_dense(), expected)
+
+
+def test_the_content_graph_of_a_modality_has_the_weights_of_the_build():
+    graph = build_graph(checkerboard_dataset(), GraphConfig(k=3, knn_norm="sym"))
+    edges = graph["item", "knn_image", "item"]
+    dense = item_content_graph(graph, "image").to_dense()
+    source, target = edges.edge_index
+    assert torch.equal(dense[target, source], edges.edge_weight)
+    assert int((dense != 0).sum()) == edges.edge_weight.numel()
+
+
+def test_items_of_users_are_the_joint_matrixs_block_or_ones():
+    graph = checkerboard_graph()
+    block = user_item_adjacency(graph).to_dense()[:12, 12:]
+    assert torch.equal(items_of_users(graph).to_dense(), block)
+    assert torch.equal(items_of_users(graph, weighted=False).to_dense(), (block > 0).float())
 
 
 def test_a_graph_without_features_is_refused_by_the_models_name():

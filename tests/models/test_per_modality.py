@@ -3,9 +3,12 @@ import torch
 
 from mmgraph.errors import ConfigError
 from mmgraph.graph.schema import check_graph, modalities_of
+from mmgraph.models.base import Rows
 from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lattice import LATTICE, LATTICEConfig
-from mmgraph.models.per_modality import OnePerModality, with_one_modality
+from mmgraph.models.mgcn import MGCN, MGCNConfig
+from mmgraph.models.micro import MICRO, MICROConfig
+from mmgraph.models.per_modality import JoinedRows, OnePerModality, with_one_modality
 from mmgraph.models.vbpr import VBPR, VBPRConfig
 from mmgraph.testing import RecommenderContract, checkerboard_graph
 from mmgraph.testing.contract import board_batch
@@ -15,6 +18,8 @@ KINDS = [
     (VBPR, VBPRConfig(embedding_dim=4, content_dim=3, content_reg_weight=0.1)),
     (FREEDOM, FREEDOMConfig(embedding_dim=4, reg_weight=0.1)),
     (LATTICE, LATTICEConfig(embedding_dim=4, feature_dim=4, k=3)),
+    (MICRO, MICROConfig(embedding_dim=4, feature_dim=4, k=3)),
+    (MGCN, MGCNConfig(embedding_dim=4)),
 ]
 
 
@@ -61,6 +66,14 @@ def test_it_is_the_sum_of_models_with_one_modality_each(kind, config):
     expected = sum(single.eval().score(EVERYONE) for single in singles)
     torch.testing.assert_close(both.eval().score(EVERYONE), expected)
     assert both.stages == singles[0].stages
+
+
+def test_joined_rows_keep_those_of_each():
+    parts = [Rows(*torch.randn(3, 2, width)) for width in (1, 4)]
+    joined = JoinedRows.of(parts)
+    assert joined.parts is parts
+    for column, one, other in zip(joined, *parts, strict=True):
+        assert torch.equal(column, torch.cat([one, other], dim=1))
 
 
 def test_parts_are_the_copies():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmgraph.nn import BufferList
+from mmgraph.nn import BufferList, freeze_parameters
 
 
 def test_it_is_a_sequence() -> None:
@@ -42,3 +42,18 @@ def test_nothing_is_saved_and_nothing_is_trained() -> None:
     assert owner.state_dict() == {}
     assert list(owner.parameters()) == []
     owner.load_state_dict({})
+
+
+def test_frozen_parameters_are_saved_and_not_trained() -> None:
+    layer = nn.Linear(2, 1)
+    weight = layer.weight.detach().clone()
+    freeze_parameters(layer, "weight", "bias")
+    assert list(layer.parameters()) == []
+    assert set(layer.state_dict()) == {"weight", "bias"}
+    assert torch.equal(layer.weight, weight)
+    assert layer.double()(torch.ones(1, 2).double()).dtype == torch.float64
+
+
+def test_only_parameters_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        freeze_parameters(nn.Linear(2, 1), "wieght")

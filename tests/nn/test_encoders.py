@@ -104,3 +104,19 @@ def test_a_second_layer_comes_after_a_leaky_rectifier() -> None:
     torch.testing.assert_close(encoder(x), expected, rtol=1e-12, atol=1e-12)
     rows = torch.tensor([2, 0])
     torch.testing.assert_close(encoder(x, rows), expected[rows], rtol=1e-12, atol=1e-12)
+
+
+def test_features_may_be_trained_and_an_absent_row_stays_what_it_is() -> None:
+    x, has = torch.randn(4, 3), torch.tensor([True, True, False, True])
+    frozen, trained = (
+        ModalityEncoders({"text": (x, has)}, lambda w: ModalityEncoder(w, 2), trainable=choice)
+        for choice in (False, True)
+    )
+    trained.encoders.load_state_dict(frozen.encoders.state_dict())
+    items = torch.tensor([2, 3])
+    for rows in (None, items):
+        torch.testing.assert_close(trained(rows)["text"], frozen(rows)["text"])
+    trained(items)["text"].sum().backward()
+    table = dict(trained.named_parameters())["features.item_0"]
+    assert table.grad.any(dim=1).tolist() == [False, False, False, True]
+    assert not any("features" in name for name, _ in frozen.named_parameters())

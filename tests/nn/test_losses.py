@@ -60,3 +60,10 @@ def test_a_mask_leaves_pairs_out_of_the_mean_and_of_the_gradient():
 
 def test_base_two_counts_in_bits() -> None:
     assert bpr_loss(torch.zeros(5), torch.zeros(5), base="2").item() == pytest.approx(1.0)
+
+
+def test_each_of_several_negatives_is_a_pair_of_its_own():
+    positive = torch.randn(4, dtype=torch.float64)
+    negative = torch.randn(4, 4, dtype=torch.float64)
+    expected = torch.stack([bpr_loss(positive, column) for column in negative.T]).mean()
+    torch.testing.assert_close(bpr_loss(positive, negative), expected, rtol=1e-14, atol=0)

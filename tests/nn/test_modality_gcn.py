@@ -2,7 +2,7 @@
 
 import torch
 
-from mmgraph.nn import ModalityUserItemGCN, UserItemPropagation, normalize_rows
+from mmgraph.nn import ModalityUserItemGCN, UserItemPropagation, normalize_rows, weigh_blocks
 from mmgraph.testing.kernels import adjacency_of
 
 
@@ -21,11 +21,11 @@ def joint():
     return adjacency_of(dense)
 
 
-def make(names=("text", "image"), num_layers=2) -> ModalityUserItemGCN:
+def make(names=("text", "image"), num_layers=2, **options) -> ModalityUserItemGCN:
     torch.manual_seed(0)
     chosen = {name: features()[name] for name in names}
     sizes = {"num_users": 2, "dim": 4, "hidden_dim": 6, "num_layers": num_layers}
-    return ModalityUserItemGCN(chosen, joint(), **sizes).double()
+    return ModalityUserItemGCN(chosen, joint(), **sizes, **options).double()
 
 
 def test_columns_of_a_modality_are_its_own_propagation() -> None:
@@ -50,3 +50,32 @@ def test_every_parameter_learns() -> None:
     gcn = make()
     sum(part.square().sum() for part in gcn()).backward()
     assert all(parameter.grad.any() for parameter in gcn.parameters())
+
+
+def test_further_blocks_stand_last_and_change_no_other() -> None:
+    gcn, rows = make(extra_blocks=1), torch.randn(4, 4).double()
+    user, item = gcn(rows)
+    plain = make()
+    with torch.no_grad():
+        plain.user_preference.copy_(gcn.user_preference[:, :8])
+    plain.content.load_state_dict(gcn.content.state_dict())
+    for found, expected in zip((user, item), plain(), strict=True):
+        torch.testing.assert_close(found[:, :8], expected, rtol=1e-14, atol=0)
+    start = normalize_rows(gcn.user_preference[:, 8:]), normalize_rows(rows)
+    propagation = UserItemPropagation(joint(), num_layers=2, combine="sum")
+    for found, expected in zip((user, item), propagation(*start), strict=True):
+        torch.testing.assert_close(found[:, 8:], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_the_last_layer_of_an_encoder_may_have_no_bias() -> None:
+    names = {name for name, _ in make(("text",), output_bias=False).named_parameters()}
+    others = {name for name, _ in make(("text",)).named_parameters()}
+    assert others - names == {"content.encoders.0.2.bias"}
+
+
+def test_weights_multiply_the_columns_of_their_blocks() -> None:
+    x, weights = torch.randn(5, 6).double(), torch.randn(5, 3).double()
+    found = weigh_blocks(x, weights)
+    for block in range(3):
+        columns = slice(2 * block, 2 * block + 2)
+        assert torch.equal(found[:, columns], x[:, columns] * weights[:, block : block + 1])

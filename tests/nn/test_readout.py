@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from mmgraph.nn import LayerStack
+from mmgraph.nn import LayerStack, LightGCNConv
+from mmgraph.sparse import SparseAdjacency
 
 
 def double(x: torch.Tensor) -> torch.Tensor:
@@ -29,6 +30,27 @@ def test_combinations(combine: str, expected: list[float]) -> None:
 def test_without_layers_the_input_comes_back(combine: str) -> None:
     x = torch.randn(4, 3)
     assert torch.equal(LayerStack(double, num_layers=0, combine=combine)(x), x)
+
+
+@pytest.mark.parametrize("combine", ["mean", "sum", "last", "concat"])
+def test_gaps_are_of_training_and_reach_the_next_layer(combine: str) -> None:
+    """Ones that survive a layer are doubled by it and by the scale, so depth l holds zeros and 4^l."""
+    stack, x = LayerStack(double, num_layers=2, combine="concat", dropout=0.5), torch.ones(500, 1)
+    _, first, second = stack(x).unbind(dim=1)
+    assert set(first.unique().tolist()) == {0.0, 4.0}
+    assert set(second.unique().tolist()) == {0.0, 16.0}
+    assert not second[first == 0].any()
+    plain = LayerStack(double, num_layers=2, combine=combine)
+    gaps = LayerStack(double, num_layers=2, combine=combine, dropout=0.5).eval()
+    assert torch.equal(gaps(x), plain(x))
+
+
+def test_gaps_in_a_fused_propagation() -> None:
+    matrix = SparseAdjacency(torch.arange(500).expand(2, -1), size=(500, 500))
+    stack = LayerStack(LightGCNConv(), num_layers=1, combine="sum", dropout=0.5)
+    x = torch.ones(500, 1)
+    assert set(stack(x, matrix).unique().tolist()) == {1.0, 3.0}
+    assert set(stack.eval()(x, matrix).unique().tolist()) == {2.0}
 
 
 def test_the_default_is_the_mean() -> None:

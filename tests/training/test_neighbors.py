@@ -142,3 +142,10 @@ def test_a_recipe_whose_model_needs_the_whole_graph_writes_nothing(tmp_path):
     with pytest.raises(ConfigError, match="leave it out"):
         train("bpr_mf", "movielens-small", overrides=keys, out=out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_negatives_are_refused():
+    pairs, graph, model = board()
+    several = PairwiseSampler(pairs.user, pairs.item, num_items=12, num_negatives=3)
+    with pytest.raises(ConfigError, match=r"one negative .*\(got LightGCN with 3\); leave it out"):
+        NeighborhoodSampler(several, graph, [2, 2], model=model)

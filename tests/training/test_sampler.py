@@ -106,3 +106,46 @@ def test_negatives_are_those_of_plain_rejection(num_items):
         rows = [row for row in rows if (users[row], items[row]) in known]
     assert batch.user.tolist() == users
     assert batch.negative.tolist() == items
+
+
+@pytest.mark.parametrize("num_negatives", [2, 5])
+def test_each_of_several_negatives_is_one_the_user_never_saw(num_negatives):
+    pairs = [(u, i) for u in range(5) for i in range(9) if (u * i) % 3 == 0]
+    sampler = sampler_for(pairs, 11, pool="all_items", num_negatives=num_negatives)
+    batches = draw(sampler, seed=4, batch_size=7)
+    assert {batch.negative.shape[1] for batch in batches} == {num_negatives}
+    assert [len(b.negative) for b in batches] == [len(b.user) for b in batches]
+    seen = {
+        (user, item)
+        for b in batches
+        for user, row in zip(b.user.tolist(), b.negative.tolist(), strict=True)
+        for item in row
+    }
+    assert not seen & set(pairs)
+    found = [
+        pair for b in batches for pair in zip(b.user.tolist(), b.positive.tolist(), strict=True)
+    ]
+    assert sorted(found) == sorted(pairs)
+
+
+def test_several_negatives_are_drawn_one_by_one_from_what_is_allowed():
+    sampler = sampler_for([(0, 0), (0, 1), (1, 2), (1, 3), (1, 4)], 6, num_negatives=3)
+    generator = torch.Generator().manual_seed(3)
+    drawn = torch.cat(
+        [b.negative[b.user == 0] for _ in range(2000) for b in sampler.epoch(8, generator)]
+    )
+    for column in drawn.unbind(1):
+        share = torch.bincount(column, minlength=6) / column.numel()
+        torch.testing.assert_close(share, torch.tensor([0, 0, 1, 1, 1, 0]) / 3, atol=0.03, rtol=0)
+    same = (drawn[:, 0] == drawn[:, 1]).double().mean().item()
+    assert same == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_one_negative_is_no_column():
+    (batch,) = draw(sampler_for([(0, 0), (1, 1)], 3, num_negatives=1))
+    assert batch.negative.shape == batch.user.shape
+
+
+def test_a_triple_without_negatives_is_refused():
+    with pytest.raises(FitError, match=r"at least one negative \(got 0\)"):
+        sampler_for([(0, 0), (1, 1)], 3, num_negatives=0)
