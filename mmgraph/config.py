@@ -18,7 +18,7 @@ from pydantic import (
 from mmgraph.data import MultimodalDataset, SplitConfig
 from mmgraph.data.card import CARD_NAME
 from mmgraph.errors import ConfigError, explain_validation, nearest
-from mmgraph.evaluation import EvaluationConfig
+from mmgraph.evaluation import EvaluationConfig, parse_metric
 from mmgraph.graph import GraphConfig
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.backbone import WrapperConfig
@@ -99,15 +99,21 @@ class Recipe(BaseModel):
         graph = graph.model_copy(update={**defaults, "edges": edges})
         return parse_config(cls, {**values, "model": model, "graph": graph}, origin=origin)
 
-    def fitted_to(self, num_items: int) -> "Recipe":
-        """Leave out default list lengths that a small catalogue cannot fill; lengths the user chose stay."""
+    def fitted_to(self, num_items: int, *, chosen_too: bool = False) -> "Recipe":
+        """Leave out default list lengths that a small catalogue cannot fill; lengths the user chose stay.
+
+        Args:
+            num_items: Size of the catalogue.
+            chosen_too: Leave out lengths the user chose as well: the catalogue has shrunk since.
+        """
         chosen = self.evaluation
-        if "ks" in chosen.model_fields_set or max(chosen.ks) <= num_items:
+        if max(chosen.ks) <= num_items or ("ks" in chosen.model_fields_set and not chosen_too):
             return self
         ks = tuple(k for k in chosen.ks if k <= num_items) or (1,)
+        metric, k = parse_metric(chosen.select_by)
         select_by = chosen.select_by
-        if "select_by" not in chosen.model_fields_set:
-            select_by = f"recall@{max(ks)}"
+        if "select_by" not in chosen.model_fields_set or (chosen_too and k not in ks):
+            select_by = f"{metric}@{max(ks)}"
         values = {**chosen.model_dump(), "ks": ks, "select_by": select_by}
         evaluation = parse_config(EvaluationConfig, values, origin="recipe", prefix=("evaluation",))
         return self.model_copy(update={"evaluation": evaluation})

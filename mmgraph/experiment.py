@@ -199,7 +199,7 @@ def evaluate(
     observer = observer or Observer()
     loaded = run if isinstance(run, Run) else load_run(run)
     observer.phase("loading the run")
-    evaluator = _tester(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
+    evaluator = tester_of(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
     with use_backend(loaded.recipe.training.sparse_backend):
         score = score_function(loaded.model)
         observer.phase("ranking all items")
@@ -252,14 +252,15 @@ def _prepare(
         num_items=data.num_items,
         order=recipe.training.order,
         pool=recipe.training.negatives,
+        num_negatives=model.num_negatives,
     )
     sampler: Sampler = pairs
     if recipe.training.num_neighbors is not None:
         hops = recipe.training.num_neighbors
         sampler = NeighborhoodSampler(pairs, graph, hops, model=model)
     del graph  # model and sampler have taken what they need
-    validator = _validator(data, recipe.evaluation, device) if len(data.valid) else None
-    tester = _tester(data, recipe.evaluation, device)
+    validator = validator_of(data, recipe.evaluation, device) if len(data.valid) else None
+    tester = tester_of(data, recipe.evaluation, device)
     observer.phase("measuring memory")
     memory = measure_memory(
         model,
@@ -316,7 +317,7 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
             sampler,
             config=recipe.training,
             seed=recipe.seed,
-            validate=partial(_validate, validator) if validator else None,
+            validate=partial(validate_with, validator) if validator else None,
             select_by=recipe.evaluation.select_by,
             checkpoints=checkpoints,
             on_epoch=on_epoch,
@@ -337,22 +338,25 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
     return run
 
 
-def _validator(
+def validator_of(
     data: MultimodalDataset, config: EvaluationConfig, device: torch.device
 ) -> Evaluator:
+    """Return what ranks the validation part of a data set, which must have one."""
     parts = [(part.user, part.item) for part in (data.train, data.valid)]
     return Evaluator.for_validation(
         *parts, num_users=data.num_users, num_items=data.num_items, config=config, device=device
     )
 
 
-def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
+def validate_with(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
+    """Return the mean metrics of a model."""
     return evaluator.evaluate(score_function(model)).mean
 
 
-def _tester(
+def tester_of(
     data: MultimodalDataset, config: EvaluationConfig, device: torch.device | str
 ) -> Evaluator:
+    """Return what ranks the test part of a data set."""
     parts = [(part.user, part.item) for part in (data.train, data.valid, data.test)]
     return Evaluator.for_test(
         *parts, num_users=data.num_users, num_items=data.num_items, config=config, device=device

@@ -11,7 +11,7 @@ from torch_geometric.data import HeteroData
 from mmgraph.config import Recipe, read_recipe
 from mmgraph.data import MultimodalDataset, load_dataset
 from mmgraph.errors import ConfigError
-from mmgraph.export import Recommendation, RunFolder, recommend
+from mmgraph.export import Recommendation, RunFolder, read_own_rows, recommend
 from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models import get_model
@@ -67,7 +67,12 @@ class Run:
     def dataset(self) -> MultimodalDataset:
         """The data set of the run, checked to be the one it was trained on."""
         facts = self.folder.facts()
-        dataset = load_data(self.recipe, self.data_folder)
+        if facts.get("own_rows"):
+            source = data_source(self.recipe, self.data_folder)
+            modalities = self.recipe.data.modalities
+            dataset = read_own_rows(self.folder, source, modalities=modalities)
+        else:
+            dataset = load_data(self.recipe, self.data_folder)
         if dataset.content_hash != facts["dataset_hash"]:
             found, expected = dataset.content_hash[:12], facts["dataset_hash"][:12]
             raise ConfigError(
@@ -90,6 +95,21 @@ class Run:
             )
         model.load_state_dict(weights)
         return model.eval()
+
+    def check_complete(self, what: str) -> None:
+        """Refuse a run that is not complete.
+
+        Args:
+            what: What needs it, as a reader calls it.
+
+        Raises:
+            ConfigError: training has not ended.
+        """
+        if not self.folder.is_complete:
+            raise ConfigError(
+                f"{self.path}: {what} needs a complete run (this one was interrupted); "
+                "finish it with `mmgraph train --resume`"
+            )
 
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
         """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
@@ -126,12 +146,22 @@ def load_data(recipe: Recipe, folder: str | Path | None = None) -> MultimodalDat
         DataError: it is not usable.
     """
     data = recipe.data
-    source = folder if folder is not None else data.dataset
+    source = data_source(recipe, folder)
+    return load_dataset(source, split=data.split, modalities=data.modalities)
+
+
+def data_source(recipe: Recipe, folder: str | Path | None = None) -> str | Path:
+    """Return where the data set of a recipe is: ``folder``, or what the recipe names.
+
+    Raises:
+        ConfigError: neither names one.
+    """
+    source = folder if folder is not None else recipe.data.dataset
     if source is None:
         raise ConfigError(
             "a data set is needed (got none); give --dataset NAME_OR_FOLDER or set data.dataset"
         )
-    return load_dataset(source, split=data.split, modalities=data.modalities)
+    return source
 
 
 def build_model(recipe: Recipe, graph: HeteroData) -> Recommender:

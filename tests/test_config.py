@@ -150,6 +150,16 @@ def test_list_lengths_fit_small_catalogues_unless_chosen():
     assert chosen.fitted_to(30) == chosen
 
 
+def test_lengths_the_user_chose_go_where_the_catalogue_has_shrunk():
+    table = {"ks": [5, 20, 50], "select_by": "ndcg@20"}
+    chosen = Recipe.build({"model": {"name": "bpr_mf"}, "evaluation": table})
+    fitted = chosen.fitted_to(30, chosen_too=True).evaluation
+    assert (fitted.ks, fitted.select_by) == ((5, 20), "ndcg@20")
+    fitted = chosen.fitted_to(12, chosen_too=True).evaluation
+    assert (fitted.ks, fitted.select_by) == ((5,), "ndcg@5")
+    assert chosen.fitted_to(50, chosen_too=True) == chosen
+
+
 def test_a_folder_is_remembered_by_its_absolute_path(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "dataset.toml").touch()

@@ -43,6 +43,7 @@ KEY_TABLES = [
     ("guide/graph.md", "mmgraph.graph:GraphConfig", ()),
     ("guide/training.md", "mmgraph.training:TrainingConfig", ()),
     ("guide/evaluation.md", "mmgraph.evaluation:EvaluationConfig", ()),
+    ("howto/unlearn.md", "mmgraph.unlearning:UnlearningConfig", ()),
     ("guide/models.md", "mmgraph.models.cb:CBConfig", ("name", "shares")),
     ("guide/models.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
     ("guide/models/contrastive.md", "mmgraph.models.micro:MICROConfig", _ROW_KEYS),

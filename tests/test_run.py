@@ -8,7 +8,7 @@ from mmgraph.config import Recipe
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError
 from mmgraph.experiment import train
-from mmgraph.run import build_model, load_data, load_run, usable_device
+from mmgraph.run import build_model, data_source, load_data, load_run, usable_device
 from mmgraph.testing import checkerboard_graph
 
 RECIPE = Recipe.build({"model": {"name": "lightgcn", "embedding_dim": 4}, "seed": 5})
@@ -92,3 +92,20 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(name):
     ) as caught:
         usable_device(name)
     assert "\n" not in str(caught.value)
+
+
+def test_what_needs_a_complete_run_refuses_others(run):
+    loaded = load_run(run)
+    loaded.check_complete("a test")
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
+    with pytest.raises(ConfigError, match="a test needs a complete run"):
+        loaded.check_complete("a test")
+
+
+def test_where_the_data_set_of_a_recipe_is():
+    assert data_source(RECIPE, "here") == "here"
+    named = Recipe.build({"model": {"name": "bpr_mf"}, "data": {"dataset": "movielens-small"}})
+    assert data_source(named) == "movielens-small"
+    with pytest.raises(ConfigError, match="a data set is needed"):
+        data_source(RECIPE)

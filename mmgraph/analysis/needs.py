@@ -26,11 +26,7 @@ def check_run(run: Run) -> None:
     Raises:
         ConfigError: training has not ended.
     """
-    if not run.folder.is_complete:
-        raise ConfigError(
-            f"{run.path}: an analysis needs a complete run (this one was interrupted); "
-            "finish it with `mmgraph train --resume`"
-        )
+    run.check_complete("an analysis")
 
 
 def check_model(run: Run, what: str, *methods: str) -> None:

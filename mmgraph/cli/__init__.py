@@ -24,6 +24,7 @@ from mmgraph.cli import (
     recommend,
     sweep,
     train,
+    unlearn,
 )
 from mmgraph.cli.console import run_app
 
@@ -46,6 +47,7 @@ app.add_typer(graph.app, name="graph", rich_help_panel=_DATA)
 app.command("train", epilog=train.EXAMPLE, rich_help_panel=_RUN)(train.train)
 app.command("evaluate", epilog=evaluate.EXAMPLE, rich_help_panel=_RUN)(evaluate.evaluate)
 app.command("recommend", epilog=recommend.EXAMPLE, rich_help_panel=_RUN)(recommend.recommend)
+app.command("unlearn", epilog=unlearn.EXAMPLE, rich_help_panel=_RUN)(unlearn.unlearn)
 app.add_typer(analyze.app, name="analyze", rich_help_panel=_RUN)
 app.command("compare", epilog=compare.EXAMPLE, rich_help_panel=_STUDY)(compare.compare)
 app.command("ablate", epilog=ablate.EXAMPLE, rich_help_panel=_STUDY)(ablate.ablate)

@@ -48,6 +48,8 @@ class MultimodalDataset:
         notes: Sentences that a reader of results should see.
         counts: What was read and what was left out, and why.
         source: The bundled name, or the absolute path of the folder.
+        is_part: Whether rows have been taken out since they were read, so that the files of ``source`` say too much;
+            see :mod:`mmgraph.data.kept`.
     """
 
     name: str
@@ -64,6 +66,7 @@ class MultimodalDataset:
     notes: tuple[str, ...]
     counts: Mapping[str, int]
     source: str
+    is_part: bool = False
 
     @property
     def num_users(self) -> int:
@@ -114,9 +117,9 @@ def load_dataset(
         >>> dataset.num_users, dataset.num_items, dataset.modalities
         (659, 2078, ('text',))
     """
-    folder, source = _resolve(path_or_name)
+    folder, source = resolve_folder(path_or_name)
     card = read_card(folder)
-    chosen = _chosen_modalities(card, modalities)
+    chosen = chosen_modalities(card, modalities)
     rows, counts = _read_rows(folder, card)
     config = _split_config(card, split)
     given = rows.part if config.method == "given" else None
@@ -134,7 +137,7 @@ def load_dataset(
     for name, interactions in zip(PARTS, parts, strict=True):
         counts[f"{name}_rows"] = len(interactions)
     leakage = leakage_note(config, rows.timestamp is not None)
-    notes = [note for note in (leakage, *split_notes, *_count_notes(counts)) if note]
+    notes = [note for note in (leakage, *split_notes, *count_notes(counts)) if note]
     notes.extend(note for feature in features.values() for note in feature.notes)
     _LOG.info(
         "%s: %d rows, %d users, %d items",
@@ -154,7 +157,7 @@ def load_dataset(
         titles=_titles(folder, card, rows.items),
         split_config=config,
         split_hash=hash_split(rows.users, rows.items, parts),
-        content_hash=_hash_content(rows, parts, features),
+        content_hash=hash_content(rows, parts, features),
         notes=tuple(notes),
         counts=counts,
         source=source,
@@ -211,8 +214,8 @@ def describe(dataset: MultimodalDataset) -> dict[str, Any]:
     }
 
 
-def _resolve(path_or_name: str | Path) -> tuple[Path, str]:
-    """Find the folder; a folder with a card comes before a bundled data set of the same name."""
+def resolve_folder(path_or_name: str | Path) -> tuple[Path, str]:
+    """Return the folder and its ``source``; a folder with a card comes before a bundled data set of the same name."""
     folder = Path(path_or_name)
     bundled = bundled_datasets()
     if not (folder / CARD_NAME).is_file():
@@ -228,7 +231,8 @@ def _resolve(path_or_name: str | Path) -> tuple[Path, str]:
     return folder, str(folder.resolve())
 
 
-def _chosen_modalities(card: DatasetCard, modalities: Sequence[str] | None) -> list[str]:
+def chosen_modalities(card: DatasetCard, modalities: Sequence[str] | None) -> list[str]:
+    """Return the modalities of a card that are wanted, in its order; None means all."""
     if modalities is None:
         return list(card.features)
     for name in modalities:
@@ -301,7 +305,8 @@ def _check_parts(
             )
 
 
-def _count_notes(counts: Mapping[str, int]) -> list[str]:
+def count_notes(counts: Mapping[str, int]) -> list[str]:
+    """Return what a reader should know about the rows that were left out."""
     notes = []
     if counts["duplicates_dropped"]:
         notes.append(
@@ -338,9 +343,10 @@ def _titles(folder: Path, card: DatasetCard, items: Vocabulary) -> tuple[str, ..
     return tuple(titles)
 
 
-def _hash_content(
+def hash_content(
     rows: InteractionTable, parts: Sequence[Interactions], features: Mapping[str, ModalityFeatures]
 ) -> str:
+    """Return the sha256, in hexadecimal, of vocabularies, parts and features."""
     digest = hashlib.sha256(f"{rows.users.hash}{rows.items.hash}".encode())
     for part in parts:
         timestamp = () if part.timestamp is None else (part.timestamp,)

@@ -17,6 +17,7 @@ from mmgraph.export.run_folder import EMBEDDINGS, SPLIT, VOCABULARY, RunFolder
 Score = Callable[[Tensor], Tensor]
 
 _BLOCK = 1024
+_TIMES = "timestamp"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def recommend(
         ConfigError: k is out of range, or the run has no vectors and no ``score`` is given.
     """
     folder = run if isinstance(run, RunFolder) else RunFolder.open(run)
-    user_ids, item_ids, titles = _read_vocabulary(folder)
+    user_ids, item_ids, titles = read_vocabulary(folder)
+    titles = titles or [""] * len(item_ids)
     if not 1 <= k <= len(item_ids):
         raise ConfigError(
             f"k must be between 1 and num_items (got {k} with {len(item_ids)} items); change -k"
@@ -120,7 +122,12 @@ def _inner_product(folder: RunFolder) -> Score:
     return lambda users: vectors["user"][users] @ vectors["item"].T
 
 
-def _read_vocabulary(folder: RunFolder) -> tuple[Vocabulary, Vocabulary, list[str]]:
+def read_vocabulary(folder: RunFolder) -> tuple[Vocabulary, Vocabulary, list[str]]:
+    """Return users, items and titles of a run, no titles where the data set has none.
+
+    Raises:
+        ConfigError: the file is missing or not what the run wrote.
+    """
     vocabulary = folder.read_json(VOCABULARY)
     folder.verify(VOCABULARY)
     lists = [vocabulary.get(key) or [] for key in ("users", "items", "titles")]
@@ -129,20 +136,32 @@ def _read_vocabulary(folder: RunFolder) -> tuple[Vocabulary, Vocabulary, list[st
             f"{folder / VOCABULARY}: must hold lists of users and items; restore the file or train anew"
         )
     users, items, titles = lists
-    return Vocabulary(users), Vocabulary(items), titles or [""] * len(items)
+    return Vocabulary(users), Vocabulary(items), titles
 
 
-def _pairs(folder: RunFolder, part: str, users: Vocabulary, items: Vocabulary) -> Tensor:
+def read_part(folder: RunFolder, part: str, *, times: bool = False) -> pl.DataFrame:
+    """Return the external ids of one part of a run's split, and the times if they are wanted and known.
+
+    Raises:
+        ConfigError: the file is missing or not what the run wrote.
+    """
     path = folder / SPLIT / f"{part}.csv"
     types = {"user": pl.String, "item": pl.String}
     try:
-        table = pl.read_csv(path, columns=[*types], schema_overrides=types)
+        has_times = times and _TIMES in pl.read_csv(path, n_rows=0).columns
+        columns = [*types, _TIMES] if has_times else [*types]
+        table = pl.read_csv(path, columns=columns, schema_overrides=types, infer_schema_length=None)
         folder.verify(f"{SPLIT}/{part}.csv")
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"{path}: must be the csv this run wrote ({reason}); restore it or train anew"
         ) from None
+    return table
+
+
+def _pairs(folder: RunFolder, part: str, users: Vocabulary, items: Vocabulary) -> Tensor:
+    table = read_part(folder, part)
     return torch.stack(
         [
             torch.from_numpy(users.encode(table["user"])),

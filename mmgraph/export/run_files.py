@@ -41,6 +41,7 @@ def write_inputs(
         "dataset_hash": data.content_hash,
         "split_hash": data.split_hash,
         "notes": list(data.notes),
+        **({"own_rows": True} if data.is_part else {}),
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "memory": dict(memory),
         "complete": False,

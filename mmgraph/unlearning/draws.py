@@ -1,0 +1,128 @@
+"""All pairs that unlearning draws by its seed: what is pushed down, what it is compared with, what measures it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmgraph.data import Interactions
+from mmgraph.data.interactions import IndexArray
+from mmgraph.evaluation import UserItems
+from mmgraph.training import TrainingConfig
+from mmgraph.unlearning.fit import Goal
+from mmgraph.unlearning.forget_pairs import ForgetSampler, Pairs, Strangers
+from mmgraph.unlearning.retain import Division
+from mmgraph.unlearning.settings import UnlearningConfig
+
+_LEAST_TARGET = 2000
+"""Pairs that the target's mean margin is taken of, at least: those of a short request alone would say little."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """What was drawn, in the indices of the whole data set.
+
+    Attributes:
+        forget: Draws the batches to be forgotten.
+        goal: When they are.
+        matched: For each forgotten pair one that is in no part of the data and that a retrained model knows as little
+            about: of the same forgotten item with another user; otherwise of the same user with another item. Who or
+            what takes the other place is drawn as often as it is in retained training interactions.
+        retained: Retained training interactions.
+    """
+
+    forget: ForgetSampler
+    goal: Goal
+    matched: Pairs
+    retained: UserItems
+
+
+def draw_pairs(
+    division: Division,
+    *,
+    training: TrainingConfig,
+    config: UnlearningConfig,
+    block_size: int,
+    seed: int,
+    device: torch.device,
+) -> Draws:
+    """Draw what unlearning needs; the same seed draws the same.
+
+    Args:
+        division: What is forgotten and what is retained.
+        training: Of the run, for the pool of negatives.
+        config: How to unlearn.
+        block_size: Users scored at once.
+        seed: Of the draws.
+        device: Where pairs are.
+
+    Raises:
+        FitError: a user has met every item there is to draw, or an item every user.
+    """
+    drawn = _Drawing(division, training, seed=seed, device=device)
+    user, item = (_tensor(x, device) for x in (division.forgotten.user, division.forgotten.item))
+    matched = drawn.matched(user, item)
+    again = -(-_LEAST_TARGET // max(1, len(user)))
+    aim = drawn.matched(user.repeat(again), item.repeat(again))
+    alone = division.request.kind == "interactions"
+    held_out = config.target == "held_out" or (config.target == "auto" and alone)
+    if held_out and len(division.retained.valid):
+        aim = drawn.beside(*(x.to(device) for x in division.places.pairs(division.retained.valid)))
+    pool = {"popular": drawn.popular, "uniform": drawn.any_item}[config.negatives]
+    return Draws(
+        forget=ForgetSampler(user, item, pool),
+        goal=Goal(drawn.beside(user, item), aim, block_size),
+        matched=matched,
+        retained=drawn.retained,
+    )
+
+
+class _Drawing:
+    """The pools, and the generator that all draws come from in turn."""
+
+    def __init__(
+        self, division: Division, training: TrainingConfig, *, seed: int, device: torch.device
+    ) -> None:
+        self.generator = torch.Generator(device).manual_seed(seed)
+        whole, places = division.whole, division.places
+        sides = (whole.num_users, whole.num_items)
+        user, item = (rows.to(device) for rows in places.pairs(division.retained.train))
+        self.retained = _sets(user, item, sides)
+        learned = _sets(*_columns([whole.train], device), sides)
+        met = _columns([whole.train, whole.valid, whole.test], device)
+        anything = places.items.to(device) if training.negatives == "all_items" else item.unique()
+        self.any_item = Strangers(learned, anything)
+        self.popular = Strangers(learned, item)
+        self.new_item = Strangers(_sets(*met, sides), item)
+        self.new_user = Strangers(_sets(*met[::-1], sides[::-1]), user)
+        self.lost_items = _tensor(division.request.items, device)
+
+    def beside(self, user: Tensor, item: Tensor) -> Pairs:
+        """Return pairs with another item for each, that its user has not met in training."""
+        return Pairs(user, item, self.any_item.draw(user, self.generator))
+
+    def matched(self, user: Tensor, item: Tensor) -> Pairs:
+        """Return a pair that nobody has seen for each of some forgotten ones."""
+        by_item = torch.isin(item, self.lost_items)
+        rest = ~by_item
+        others, items = user.clone(), item.clone()
+        others[by_item] = self.new_user.draw(item[by_item], self.generator)
+        items[rest] = self.new_item.draw(user[rest], self.generator)
+        return self.beside(others, items)
+
+
+def _sets(user: Tensor, item: Tensor, sides: tuple[int, int]) -> UserItems:
+    return UserItems.from_pairs(
+        user, item, num_users=sides[0], num_items=sides[1], device=user.device
+    )
+
+
+def _columns(parts: Sequence[Interactions], device: torch.device) -> tuple[Tensor, Tensor]:
+    user = torch.cat([_tensor(part.user, device) for part in parts])
+    return user, torch.cat([_tensor(part.item, device) for part in parts])
+
+
+def _tensor(index: IndexArray, device: torch.device) -> Tensor:
+    # A copy: an index may be read-only, which torch does not share.
+    return torch.tensor(index, device=device)
