@@ -9,13 +9,13 @@ from benchmarks.columns import Column
 from benchmarks.harness import positive
 from benchmarks.training.cells import SECTIONS, TrainingCell
 from benchmarks.training.methods import BASELINES, METHODS
-from benchmarks.training.profiles import PROFILES, TrainingChoice
+from benchmarks.training.profiles import PROFILES, TrainingChoice, systems
 from benchmarks.training.tasks import make_task
 
 _EXAMPLES = """\
 profiles
   fast      an epoch, steps on wide features, backends, growth at small sizes; about two minutes
-  regular   the same at full size, growth to 10^7 interactions, bfloat16; half an hour, more on large data
+  regular   the same at full size, every system, growth to 10^7, bfloat16; half an hour, more on large data
 
 examples
   python -m benchmarks training
@@ -23,6 +23,7 @@ examples
   python -m benchmarks training --profile regular --json out.jsonl --resume
   python -m benchmarks training --only epoch --repeats 5 --batch 1024
   python -m benchmarks training --profile regular --section scaling --edges 10000000
+  python -m benchmarks training --profile regular --section systems --models mgcn maml
   python -m benchmarks training --profile regular --list
 """
 
@@ -38,6 +39,7 @@ def _add_options(few: argparse._ArgumentGroup, own: argparse._ArgumentGroup) -> 
     few.add_argument("--edges", nargs="+", type=positive, default=[], help="made data so large")
     few.add_argument("--dim", nargs="+", type=positive, default=[], help="vectors so wide")
     few.add_argument("--layers", nargs="+", type=positive, default=[], help="so many layers")
+    few.add_argument("--models", nargs="+", choices=systems(), default=[], help="systems")
     own.add_argument("--batch", type=positive, help="triples a step (2048)")
     own.add_argument("--epochs", type=positive, help="epochs of fit (20)")
 
@@ -48,6 +50,7 @@ def _choice(general: Mapping[str, Any], options: argparse.Namespace) -> Training
         edges=options.edges,
         dim=options.dim,
         layers=options.layers,
+        models=options.models,
         batch=options.batch,
         epochs=options.epochs,
     )

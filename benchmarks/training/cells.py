@@ -5,8 +5,8 @@ from typing import Literal
 
 from benchmarks.cells import Cell
 
-What = Literal["epoch", "step", "product", "fit"]
-SECTIONS = ("duel", "step", "alone", "kernels", "scaling", "precision")
+What = Literal["epoch", "step", "product", "fit", "system"]
+SECTIONS = ("duel", "step", "systems", "alone", "kernels", "scaling", "precision")
 
 FEATURE_WIDTHS = {"image": 4096, "text": 384}
 """Modalities of the made items."""
@@ -20,10 +20,11 @@ class TrainingCell(Cell):
 
     ``what`` is ``epoch`` for a LightGCN epoch on a data set, ``step`` for steps of a model on made
     interactions, ``product`` for one sparse product forward and backward, ``fit`` for some epochs
-    with validation. ``data`` is ``made`` or the name of a data set.
+    with validation, ``system`` for an epoch of any model from its recipe.
+    ``data`` is ``made`` or the name of a data set.
 
     Attributes:
-        model: ``lightgcn``, ``freedom``, or ``margo`` on DRAGON.
+        model: ``lightgcn``, ``freedom``, or ``margo`` on DRAGON; for ``system`` any.
         users: Of made data; 0 where the data set says how many.
         items: The same.
         edges: Interactions of made data; for ``product`` the entries of the matrix.
@@ -65,6 +66,8 @@ class TrainingCell(Cell):
             return f"{self.model}, {self.items:,} items x ({widths}), {self.edges:,} interactions"
         if self.what == "step":
             return f"{self.model}, {self.edges:,} interactions, {self.dim} dimensions, {depth}"
+        if self.what == "system":
+            return f"{self.model} on {self.data}, batch {self.batch:,}"
         if self.what == "fit":
             return f"{self.model} on {self.data}, {self.epochs} epochs, seed {self.seed}"
         return f"{self.model} on {self.data}, {self.dim} dimensions, {depth}, batch {self.batch:,}"

@@ -16,6 +16,10 @@ METHODS: dict[str, dict[str, Method]] = {
         "bfloat16": Method("benchmarks.training.steps:OurSteps", {"precision": "bfloat16"}),
         PLAIN: Method("benchmarks.training.steps:PlainSteps"),
     },
+    "system": {
+        OURS: Method("benchmarks.training.systems:NamedSampler"),
+        PLAIN: Method("benchmarks.rivals.plain_system:OneByOneSampler"),
+    },
     "product": {
         OURS: Method(_BACKEND),
         **{name: Method(_BACKEND, {"backend": name}) for name in available_backends()},
@@ -30,6 +34,7 @@ METHODS: dict[str, dict[str, Method]] = {
 BASELINES: dict[str, tuple[str, ...]] = {
     "epoch": (PLAIN,),
     "step": (PLAIN,),
+    "system": (PLAIN,),
     "product": (OURS,),
     "fit": ("float32",),
 }

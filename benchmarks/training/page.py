@@ -20,6 +20,7 @@ from benchmarks.markdown import (
 )
 from benchmarks.training.benchmark import BENCHMARK
 from benchmarks.training.figures import AXES, LEAST_EDGES, axis_lines, epoch_name, epoch_pairs
+from benchmarks.training.kinds import KINDS
 from mmgraph.cli.study import spread
 
 _INTRODUCTION = f"""\
@@ -33,7 +34,9 @@ Made by `{COMMAND}` from `benchmarks/results/training`; edit the programs, not t
 - **The plain way** is what a first version would have: COO products, negatives drawn one by one in Python, Adam with
   its defaults. FREEDOM's has feature tables that learn, as in the authors' code: every item projected in every step,
   Adam over all of it. MARGO's is its second stage on DRAGON: COO products, and as in DRAGON's code the 40 neighbours
-  of every user gathered in every step; its features do not learn, though the code declares copies that would.
+  of every user gathered in every step; its features do not learn, though the code declares copies that would. That of
+  any other system is the system's own equations with COO products and negatives one by one, every item encoded in
+  every step, whole matrices of similarities, and MAML's network on each pair's three vectors side by side.
 - **Memory** is how far the resident memory of a process of its own rises from before the model is made to the end of
   the first epoch; **process MiB** is the most that this process ever held, libraries and data included.
 - **Bound** is the least time of a phase: the bytes it has to move over those a second that this machine copies, or its
@@ -56,6 +59,7 @@ def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
         yield from ("", "### Steps on wide features")
         yield from tables(steps)
         yield from phase_tables(BENCHMARK, steps)
+    yield from _systems(lines)
     alone = section(lines, "alone")
     if alone:
         yield from ("", "### Memory")
@@ -67,6 +71,29 @@ def _sections(lines: Sequence[Line], drawn: Sequence[str]) -> Iterator[str]:
 
 def _note(line: Line) -> str:
     return str(line["settings"].get("backend", "")) if line["status"] == OK else remark(line)
+
+
+def _systems(lines: Sequence[Line]) -> Iterator[str]:
+    """Yield for each data set a row for each system."""
+    found = section(lines, "systems", what="system")
+    if not found:
+        return
+    yield from ("", "### An epoch of every system", "")
+    yield "Each from its shipped recipe, both ways from the same weights. Shares are of the processor's time of one"
+    yield "epoch under torch's profiler: drawing samples, sparse products, what is made of raw features, the optimiser,"
+    yield "and criteria, gathering and all else; each with its gradients."
+    for name in dict.fromkeys(line["cell"]["data"] for line in found):
+        members = [line for line in found if line["cell"]["data"] == name]
+        yield from ("", f"On {name}:", "")
+        head = ["system", "parameters", "mmgraph [s]", "plain way [s]", "plain / mmgraph", *KINDS]
+        yield from header(head, left=("system",))
+        for ours, plain in pairs_of(members, OURS, PLAIN):
+            shares = " | ".join(f"{ours['shares'][kind]:.0%}" for kind in KINDS)
+            yield (
+                f"| {ours['cell']['model']} | {ours['num_parameters']:,} | {seconds(ours)} "
+                f"| {seconds(plain)} | **{ours['ratios'][PLAIN]:.2f}** | {shares} |"
+            )
+        yield from not_measured(members, lambda line: str(line["cell"]["model"]))
 
 
 def _overview(duels: Sequence[Line]) -> Iterator[str]:

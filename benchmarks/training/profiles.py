@@ -9,6 +9,7 @@ from benchmarks.cells import OURS, PLAIN
 from benchmarks.choice import Choice
 from benchmarks.training.cells import TrainingCell
 from benchmarks.training.methods import METHODS
+from mmgraph.models.catalogue import describe_models
 
 BABY: dict[str, Any] = {"users": 19_445, "items": 7_050, "edges": 118_551}
 """Users, items and training interactions of amazon-baby."""
@@ -53,6 +54,9 @@ def regular(datasets: Sequence[str]) -> Iterator[TrainingCell]:
         yield _wide("step", model, ways, steps=8, repeats=5, time_limit=_HOUR)
         for way in ways:
             yield _wide("alone", model, (way,), steps=4, time_limit=_HOUR)
+    for name in datasets:
+        for model in systems():
+            yield TrainingCell("systems", "system", _BOTH, name, model, repeats=3, time_limit=_HOUR)
     for entries in (100_000, 1_000_000, 10_000_000):
         yield _product(entries, repeats=5, time_limit=_HOUR)
     for edges in (100_000, 316_228, 1_000_000, 3_162_278):
@@ -73,6 +77,16 @@ def regular(datasets: Sequence[str]) -> Iterator[TrainingCell]:
                 seed=seed,
                 time_limit=2 * _HOUR,
             )
+
+
+def systems() -> list[str]:
+    """Return the names of all models that are trained, by year.
+
+    Example:
+        >>> systems()[:3]
+        ['bpr_mf', 'vbpr', 'maml']
+    """
+    return [model.name for model in describe_models() if model.name != "cb"]
 
 
 PROFILES: dict[str, Callable[[Sequence[str]], Iterator[TrainingCell]]] = {
@@ -103,6 +117,7 @@ class TrainingChoice(Choice):
         edges: Interactions or entries of the made data that is left.
         dim: Widths of the vectors that are left.
         layers: Depths that are left.
+        models: Systems that are left.
         batch: Triples a step, in place of those of the profile.
         epochs: Epochs of ``fit``, in place of those of the profile.
     """
@@ -110,6 +125,7 @@ class TrainingChoice(Choice):
     edges: Sequence[int] = ()
     dim: Sequence[int] = ()
     layers: Sequence[int] = ()
+    models: Sequence[str] = ()
     batch: int | None = None
     epochs: int | None = None
 
@@ -121,7 +137,7 @@ class TrainingChoice(Choice):
 
     def allows(self, cell: Any) -> bool:
         """Return whether the sizes are among those asked for."""
-        wanted = ((self.dim, cell.dim), (self.layers, cell.layers))
+        wanted = ((self.dim, cell.dim), (self.layers, cell.layers), (self.models, cell.model))
         made = cell.data == "made"
         return all(not few or value in few for few, value in wanted) and (
             not made or not self.edges or cell.edges in self.edges

@@ -1,4 +1,4 @@
-"""The four pieces of work of the training benchmark."""
+"""The pieces of work of the training benchmark."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +11,7 @@ from benchmarks.tasks import Outcome, Task, free_bytes
 from benchmarks.training.cells import TrainingCell
 from benchmarks.training.made import made_graph
 from benchmarks.training.products import Product, ProductInputs
+from benchmarks.training.systems import SystemTask
 from benchmarks.training.ways import Inputs, graph_of, warm_libraries
 from benchmarks.training.work import bounds, lightgcn_epoch
 from mmgraph.data import load_dataset
@@ -146,6 +147,8 @@ def make_task(cell: TrainingCell, place: str, folder: Path) -> Task:
     del folder
     if cell.what == "product":
         return ProductTask(cell)
+    if cell.what == "system":
+        return SystemTask(cell, place)
     if cell.what == "step":
         return TrainingTask(cell, Inputs(cell, made_graph(cell)))
     dataset = load_dataset(place, modalities=[])

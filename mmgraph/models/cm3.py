@@ -119,14 +119,20 @@ class CM3(BlockRecommender):
         final, content = self._encode()
         user = normalize_rows(final.user.index_select(0, batch.user))
         positive = normalize_rows(final.item.index_select(0, batch.positive))
-        spread, items = positive, batch.positive
-        if self.config.uniform_items == "negative":
-            items = batch.negative
-            spread = normalize_rows(final.item.index_select(0, items))
+        negative = self.config.uniform_items == "negative"
+        users, of_users = batch.user.unique(return_counts=True)
+        items, of_items = (batch.negative if negative else batch.positive).unique(
+            return_counts=True
+        )
+        spread = [
+            normalize_rows(table.index_select(0, rows))
+            for table, rows in zip(final, (users, items), strict=True)
+        ]
+        similarity = self._similarity(content, items)
         return {
             "align": alignment_loss(user, positive),
-            "uniform_user": uniformity_loss(user),
-            "uniform_item": uniformity_loss(spread, self._similarity(content, items)),
+            "uniform_user": uniformity_loss(spread[0], times=of_users),
+            "uniform_item": uniformity_loss(spread[1], similarity, times=of_items),
             **self.penalty_of(final),
         }
 

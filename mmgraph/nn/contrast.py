@@ -27,6 +27,7 @@ def info_nce(
     present: Tensor | None = None,
     unit: bool = True,
     intra: bool = False,
+    times: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     r"""Return how hard it is to tell each anchor's positive among all candidates.
@@ -50,10 +51,11 @@ def info_nce(
             count.
         unit: Cosines; False takes inner products.
         intra: Whether the other anchors are negatives, too; then anchors and candidates come in pairs.
+        times: How often each anchor looks, by default once.
         reduction: Over the anchors that count; the mean of none is 0.
 
     Shapes:
-        anchors (n, dim), candidates (m, dim), positive (n,) int64, present (m,) bool; returns ().
+        anchors (n, dim), candidates (m, dim), positive (n,) int64, present (m,) bool, times (n,); returns ().
 
     Complexity: O(n * m * dim) time for value and gradient, O((n + m) * dim) memory and one block.
 
@@ -71,20 +73,18 @@ def info_nce(
     if positive is not None:
         own = candidates.index_select(0, positive)
         counted = None if present is None else present.index_select(0, positive)
+    weight = torch.ones(len(anchors), device=anchors.device) if times is None else times
+    weight = weight.to(exact) if counted is None else weight.to(exact) * counted
     skip = None
     columns = candidates
     if intra:
         skip, columns = len(candidates), torch.cat([candidates, anchors])
         present = None if present is None else present.repeat(2)
     scaled = anchors / temperature
-    agreement = (scaled * own).sum(dim=1)
-    if counted is not None:
-        agreement = agreement.where(counted, 0.0)
-    total: Tensor = _SumOfLogSums.apply(scaled, columns, present, counted, skip)  # type: ignore[no-untyped-call]
+    agreement = weight * (scaled * own).sum(dim=1)
+    total: Tensor = _SumOfLogSums.apply(scaled, columns, present, weight, skip)  # type: ignore[no-untyped-call]
     loss = total - agreement.sum()
-    if reduction == "sum":
-        return loss
-    return loss / (len(anchors) if counted is None else counted.sum().clamp(min=1))
+    return loss if reduction == "sum" else loss / weight.sum().clamp(min=1)
 
 
 def pairwise_info_nce(
@@ -116,13 +116,16 @@ def pairwise_info_nce(
         >>> round(pairwise_info_nce([x, x], torch.tensor([2]), present=[has, has], temperature=0.5).item(), 6)
         0.239545
     """
+    # A batch names a node many times over; each looks once and counts as often.
+    nodes, times = rows.unique(return_counts=True)
     terms = [
         info_nce(
-            anchors.index_select(0, rows),
+            anchors.index_select(0, nodes),
             candidates,
-            rows,
+            nodes,
             temperature=temperature,
             present=here & there,
+            times=times,
             reduction=reduction,
         )
         for (anchors, here), (candidates, there) in combinations(
@@ -133,7 +136,7 @@ def pairwise_info_nce(
 
 
 class _SumOfLogSums(torch.autograd.Function):
-    r"""The sum over counted rows i of :math:`\ln\sum_j e^{x_i\cdot y_j}`; column ``skip + i`` is not one of row i's."""
+    r"""The weighted sum over rows i of :math:`\ln\sum_j e^{x_i\cdot y_j}`; column ``skip + i`` is not one of row i's."""
 
     @staticmethod
     def forward(
@@ -141,7 +144,7 @@ class _SumOfLogSums(torch.autograd.Function):
         x: Tensor,
         y: Tensor,
         present: Tensor | None,
-        counted: Tensor | None,
+        weight: Tensor,
         skip: int | None,
     ) -> Tensor:
         ctx.wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
@@ -157,16 +160,13 @@ class _SumOfLogSums(torch.autograd.Function):
                 log_sum = logits.logsumexp(dim=1)
                 # A row without any column has no share to give; a difference of infinities would make it NaN.
                 log_sum = log_sum.where(log_sum > float("-inf"), 0.0)
-                if counted is not None:
-                    log_sum.mul_(counted[rows])
-                total += log_sum.sum()
+                total += weight[rows] @ log_sum
                 if not ctx.wanted:
                     continue
                 share = logits.sub_(log_sum[:, None]).exp_()
-                if counted is not None:
-                    share.masked_fill_(~counted[rows, None], 0.0)
-                torch.mm(share, y, out=gradient_x[rows])
-                gradient_y.addmm_(share.t(), x[rows])
+                # Weighed are the narrow factors, not the wide block.
+                torch.mm(share, y, out=gradient_x[rows]).mul_(weight[rows, None])
+                gradient_y.addmm_(share.t(), x[rows] * weight[rows, None])
         ctx.save_for_backward(gradient_x, gradient_y)
         return total
 

@@ -43,7 +43,9 @@ def alignment_loss(user: Tensor, item: Tensor) -> Tensor:
     return (user - item).square().sum(dim=1).mean()
 
 
-def uniformity_loss(x: Tensor, similarity: Tensor | None = None, *, t: float = 2.0) -> Tensor:
+def uniformity_loss(
+    x: Tensor, similarity: Tensor | None = None, *, times: Tensor | None = None, t: float = 2.0
+) -> Tensor:
     r"""Return :math:`\ln` of the mean over pairs of rows of :math:`e^{-t\lVert x_k - x_l\rVert^2}`.
 
     Calibrated by a similarity, the exponent is :math:`-t(\lVert x_k - x_l\rVert^2 - 2 + 2 s_{kl})`: on the unit sphere
@@ -55,28 +57,36 @@ def uniformity_loss(x: Tensor, similarity: Tensor | None = None, *, t: float = 2
     Args:
         x: Rows, of unit length where the above is to hold.
         similarity: Of each pair; may carry a gradient.
+        times: How often each row is there, by default once. A batch names its users and items many times over; each
+            row once with its number is the same loss for the square of the share of the work.
         t: Sharpness.
 
     Shapes:
-        x (batch, dim); similarity (batch, batch), symmetric, the diagonal does not count; returns ().
+        x (n, dim); similarity (n, n), symmetric, its diagonal of the copies of one row; times (n,); returns ().
 
-    Complexity: O(batch^2 * dim) time, O(batch^2) memory.
+    Complexity: O(n^2 * dim) time, O(n^2) memory.
 
     Example:
         >>> uniformity_loss(torch.tensor([[1.0, 0.0], [0.0, 1.0]])).item()
         -4.0
     """
-    num_rows = x.size(0)
-    if num_rows < 2:
-        return x.new_zeros(())
     # A mean of exponentials is decided by its nearest pairs, which low precision cannot tell apart.
     with exactly(x):
         rows = x.to(torch.promote_types(x.dtype, torch.float32))
-        square = rows.square().sum(dim=1)
-        exponent = 2 * rows @ rows.T - square[:, None] - square
+        count = rows.new_ones(len(rows)) if times is None else times.to(rows)
+        total = count.sum()
+        if total < 2:
+            return rows.new_zeros(())
+        side = (count.log() - t * rows.square().sum(dim=1)).unsqueeze(1)
         if similarity is not None:
-            exponent = exponent + 2 - 2 * similarity
-        itself = torch.eye(num_rows, dtype=torch.bool, device=x.device)
-        pairs = (t * exponent).masked_fill(itself, float("-inf"))
-        count = x.new_tensor(num_rows * (num_rows - 1), dtype=rows.dtype)
-        return pairs.flatten().logsumexp(dim=0) - count.log()
+            side = side + t
+        one = torch.ones_like(side)
+        # Both rows' terms are columns of one product, to which the similarities are added in the same pass.
+        left, right = torch.cat([2 * t * rows, side, one], dim=1), torch.cat([rows, one, side], dim=1)
+        if similarity is None:
+            pairs = left @ right.T
+        else:
+            pairs = torch.addmm(similarity.to(rows), left, right.T, beta=-2 * t)
+        # A row that is there c times makes c (c - 1) pairs with its copies, not c c.
+        pairs.diagonal().add_(((count - 1) / count).log())
+        return pairs.flatten().logsumexp(dim=0) - (total * (total - 1)).log()

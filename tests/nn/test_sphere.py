@@ -127,3 +127,21 @@ def test_rows_in_low_precision_are_compared_in_full() -> None:
     assert low.dtype == torch.float32
     assert low.item() == pytest.approx(uniformity_loss(x).item(), abs=1e-6)
     assert math.isfinite(uniformity_loss(x.bfloat16()).item())
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_row_with_a_number_is_as_many_rows(calibrated: bool) -> None:
+    """Value and gradients, for rows and similarities."""
+    x, similarity, times = rows(4), cosines(rows(4)), torch.tensor([3, 1, 2, 1])
+    place = torch.arange(4).repeat_interleave(times)
+    gradients = []
+    for repeated in (False, True):
+        own, s = x.clone().requires_grad_(), similarity.clone().requires_grad_()
+        chosen, pairs, number = own, s, times
+        if repeated:
+            chosen, pairs, number = own[place], s[place][:, place], None
+        loss = uniformity_loss(chosen, pairs if calibrated else None, times=number)
+        loss.backward()
+        gradients.append([loss.detach(), own.grad, *([s.grad] if calibrated else [])])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)

@@ -1,0 +1,145 @@
+"""The same search for every system: as many settings, as many epochs, chosen on the validation part.
+
+``python -m benchmarks.search --dataset movielens-small --out runs/search`` does one ``mmgraph sweep`` for each system:
+two learning rates times two values of the key that matters most beside it, one seed, and writes the chosen recipe to
+``mmgraph/recipes/DATASET/LABEL.toml``. What is in the folder already is only read, so the same command goes on where it
+stopped. What all systems share is ``SHARED``; no setting was looked at on the test part.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.harness import OneLineParser, positive, run_program
+from mmgraph import study
+from mmgraph.errors import ConfigError, nearest
+from mmgraph.study.plan import FIRST_SEED, dataset_name
+from mmgraph.study.pool import StudyObserver
+from mmgraph.study.trial import Event, Trial
+
+RECIPES = Path(__file__).resolve().parents[1] / "mmgraph" / "recipes"
+
+SHARED = (
+    "training.batch_size=2048",
+    "training.max_epochs=200",
+    "training.eval_every=4",
+    "training.patience=5",
+)
+
+
+class Space(NamedTuple):
+    """What is tried of a system: every pair of the values of two keys, four settings in all.
+
+    Attributes:
+        key: The key that matters most beside the learning rate.
+        values: Two values of it.
+        other: The second key and its two values.
+        model: Name of the model; by default the label of the space.
+        fixed: Overrides that all settings have.
+    """
+
+    key: str
+    values: Sequence[Any]
+    other: tuple[str, Sequence[Any]] = ("training.learning_rate", (2e-3, 5e-3))
+    model: str | None = None
+    fixed: Sequence[str] = ()
+
+    @property
+    def grid(self) -> dict[str, Sequence[Any]]:
+        """The settings, as a sweep takes them."""
+        key, values = self.other
+        return {key: [*values], self.key: [*self.values]}
+
+
+_PENALTY = "model.reg_weight"
+_INNER_PENALTY = "model.backbone.reg_weight"
+_SMALL, _MIDDLE, _LARGE = (1e-3, 3e-3), (3e-3, 1e-2), (1e-1, 1.0)
+
+SPACES: Mapping[str, Space] = {
+    "bpr_mf": Space(_PENALTY, _MIDDLE),
+    "lightgcn": Space(_PENALTY, _SMALL),
+    # Nearly every pair of films shares a user: the 50 strongest of each keep the graph sparse.
+    "mm_gef": Space(_PENALTY, _MIDDLE, fixed=["graph.co_item_top_k=50"]),
+    "vbpr": Space(_PENALTY, _MIDDLE),
+    # Nothing is trained: the form is tried instead of the learning rate.
+    "cb": Space("model.shrink", (0.0, 1.0), other=("model.form", ("profile", "neighbours"))),
+    "ngcf": Space(_PENALTY, _MIDDLE),
+    "mario": Space(_INNER_PENALTY, _MIDDLE),
+    "mario_lightgcn": Space(
+        _INNER_PENALTY, _SMALL, model="mario", fixed=['model.backbone.name="lightgcn"']
+    ),
+    "lattice": Space(_PENALTY, _MIDDLE),
+    "freedom": Space("model.drop", (0.3, 0.8)),
+    "dragon": Space(_PENALTY, _LARGE),
+    "margo": Space("model.alpha", (0.1, 1.0)),
+    "bm3": Space(_PENALTY, (1e-2, 1e-1)),
+    "nbpo": Space(_INNER_PENALTY, _MIDDLE),
+    "mgcn": Space(_PENALTY, _MIDDLE),
+    "slmrec": Space("model.temperature", (0.2, 0.5)),
+    "dualgnn": Space(_PENALTY, _LARGE),
+    "grcn": Space(_PENALTY, _LARGE),
+    "lirdrec": Space(_PENALTY, (1e-2, 1e-1)),
+    "mmgcn": Space(_PENALTY, _LARGE),
+    "lgmrec": Space(_PENALTY, _LARGE),
+    "cm3": Space("model.gamma", (0.3, 1.0)),
+    "micro": Space(_PENALTY, _MIDDLE),
+    "maml": Space("model.margin", (0.5, 1.6)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search for each system in turn, and say what was chosen."""
+    options = _parser().parse_args(arguments)
+    for label in options.models:
+        if label not in SPACES:
+            raise ConfigError(
+                f"--models must name systems that are searched (got {label!r}){nearest(label, SPACES)}"
+            )
+    name = dataset_name(options.dataset)
+    recipes = options.recipes / name
+    recipes.mkdir(parents=True, exist_ok=True)
+    for label in options.models:
+        space = SPACES[label]
+        record = study.sweep(
+            space.model or label,
+            space.grid,
+            options.dataset,
+            seeds=1,
+            first_seed=options.first_seed,
+            overrides=[*SHARED, *space.fixed],
+            out=options.out / name / label,
+            write=recipes / f"{label}.toml",
+            place=study.Place(options.jobs),
+            observer=_Said(),
+        )
+        best = record["rows"][0]["valid"][record["metric"]][0]
+        chosen = ", ".join(f"{key} = {value}" for key, value in record["chosen"].items())
+        print(f"{name}/{label}: {record['metric']} {best:.4f} with {chosen}", flush=True)
+
+
+class _Said(StudyObserver):
+    def told(self, trial: Trial, event: Event) -> None:
+        """Say which runs have ended."""
+        if event.kind in ("done", "failed"):
+            print(f"  {trial.label}: {event.text or event.kind}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="python -m benchmarks.search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", default="movielens-small", help="a bundled name or a folder")
+    add("--models", nargs="+", default=list(SPACES), metavar="LABEL", help="which systems (all)")
+    add("--out", type=Path, required=True, help="folder of the runs")
+    add("--recipes", type=Path, default=RECIPES, help="where the chosen recipes go, by data set")
+    add("--jobs", type=positive, default=2, help="runs at a time (2)")
+    add("--first-seed", type=int, default=FIRST_SEED, help=f"the seed ({FIRST_SEED})")
+    return parser
+
+
+if __name__ == "__main__":
+    run_program(main)
