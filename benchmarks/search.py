@@ -1,9 +1,9 @@
 """The same search for every system: as many settings, as many epochs, chosen on the validation part.
 
-``python -m benchmarks.search --dataset movielens-small --out runs/search`` does one ``mmgraph sweep`` for each system:
-two learning rates times two values of the key that matters most beside it, one seed, and writes the chosen recipe to
-``mmgraph/recipes/DATASET/LABEL.toml``. What is in the folder already is only read, so the same command goes on where it
-stopped. What all systems share is ``SHARED``; no setting was looked at on the test part.
+``python -m benchmarks.search --dataset movielens-small --out runs/search`` does one ``mmgraph sweep`` for each system,
+mostly of two learning rates times two values of the key that matters most beside it, with one seed, and writes the
+chosen recipe to ``mmgraph/recipes/DATASET/LABEL.toml``. What is in the folder already is only read, so the same command
+goes on where it stopped. What all systems share is ``SHARED``; no setting was looked at on the test part.
 """
 
 import argparse
@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 from benchmarks.harness import OneLineParser, positive, run_program
 from mmgraph import study
+from mmgraph.config import apply_overrides
 from mmgraph.errors import ConfigError, nearest
+from mmgraph.files import write_file
 from mmgraph.study.plan import FIRST_SEED, dataset_name
 from mmgraph.study.pool import StudyObserver
 from mmgraph.study.trial import Event, Trial
+from mmgraph.toml import set_keys, to_toml
 
 RECIPES = Path(__file__).resolve().parents[1] / "mmgraph" / "recipes"
 
@@ -56,6 +59,8 @@ _PENALTY = "model.reg_weight"
 _INNER_PENALTY = "model.backbone.reg_weight"
 _SMALL, _MIDDLE, _LARGE = (1e-3, 3e-3), (3e-3, 1e-2), (1e-1, 1.0)
 
+_UNIT = ("model.enc_norm", (False, True))
+
 SPACES: Mapping[str, Space] = {
     "bpr_mf": Space(_PENALTY, _MIDDLE),
     "lightgcn": Space(_PENALTY, _SMALL),
@@ -65,9 +70,14 @@ SPACES: Mapping[str, Space] = {
     # Nothing is trained: the form is tried instead of the learning rate.
     "cb": Space("model.shrink", (0.0, 1.0), other=("model.form", ("profile", "neighbours"))),
     "ngcf": Space(_PENALTY, _MIDDLE),
-    "mario": Space(_INNER_PENALTY, _MIDDLE),
+    # Encoded rows of any length can outweigh the interactions: more depends on that than on the learning rate.
+    "mario": Space(_INNER_PENALTY, _MIDDLE, other=_UNIT),
     "mario_lightgcn": Space(
-        _INNER_PENALTY, _SMALL, model="mario", fixed=['model.backbone.name="lightgcn"']
+        _INNER_PENALTY,
+        _SMALL,
+        other=_UNIT,
+        model="mario",
+        fixed=['model.backbone.name="lightgcn"'],
     ),
     "lattice": Space(_PENALTY, _MIDDLE),
     "freedom": Space("model.drop", (0.3, 0.8)),
@@ -104,18 +114,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
         record = study.sweep(
             space.model or label,
             space.grid,
-            options.dataset,
             seeds=1,
             first_seed=options.first_seed,
-            overrides=[*SHARED, *space.fixed],
+            # Named here, the data set brings no recipe of its own along: all start from the defaults.
+            overrides=[f"data.dataset={options.dataset}", *SHARED, *space.fixed],
             out=options.out / name / label,
-            write=recipes / f"{label}.toml",
             place=study.Place(options.jobs),
             observer=_Said(),
         )
+        text = recipe_text(label, record, dataset=None if Path(options.dataset).is_dir() else name)
+        write_file(recipes / f"{label}.toml", text.encode())
         best = record["rows"][0]["valid"][record["metric"]][0]
         chosen = ", ".join(f"{key} = {value}" for key, value in record["chosen"].items())
         print(f"{name}/{label}: {record['metric']} {best:.4f} with {chosen}", flush=True)
+
+
+def recipe_text(label: str, record: Mapping[str, Any], *, dataset: str | None) -> str:
+    """Return the chosen recipe of a system as TOML under a comment that says how it was chosen.
+
+    Args:
+        label: Of its space.
+        record: What the sweep found.
+        dataset: What the recipe calls the data set, if that comes with the package.
+    """
+    space, metric = SPACES[label], record["metric"]
+    tried = " and ".join(f"{key} in {values}" for key, values in record["grid"].items())
+    lines = [
+        f"# Chosen by `python -m benchmarks.search`: the best of {record['tried']} by validation {metric}, "
+        f"seed {record['seeds'][0]} ({record['rows'][0]['valid'][metric][0]:.4f}), with",
+        f"# {tried}.",
+    ]
+    start: dict[str, Any] = {} if dataset is None else {"data": {"dataset": dataset}}
+    start["model"] = {"name": space.model or label}
+    values = apply_overrides(start, [*SHARED, *space.fixed])
+    values = set_keys(values, record["chosen"].items())
+    return "\n".join([*lines, to_toml(values)])
 
 
 class _Said(StudyObserver):

@@ -32,7 +32,7 @@ class UnlearningConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    mix: float = Field(default=0.05, ge=0, le=1)
+    mix: float = Field(default=0.01, ge=0, le=1)
     reverse: Reverse = "swap"
     negatives: Literal["popular", "uniform"] = "popular"
     graph: Literal["retain", "full"] = "retain"

@@ -9,7 +9,7 @@ from mmgraph.unlearning import UnlearningConfig
 def test_defaults() -> None:
     config = UnlearningConfig()
     assert (config.mix, config.reverse, config.graph, config.patience) == (
-        0.05,
+        0.01,
         "swap",
         "retain",
         5,
