@@ -136,7 +136,7 @@ def pairwise_info_nce(
 
 
 class _SumOfLogSums(torch.autograd.Function):
-    r"""The weighted sum over rows i of :math:`\ln\sum_j e^{x_i\cdot y_j}`; column ``skip + i`` is not one of row i's."""
+    r"""The weighted sum over rows i of :math:`\ln\sum_j e^{x_i\cdot y_j}`; column ``skip + i`` is none of row i's."""
 
     @staticmethod
     def forward(

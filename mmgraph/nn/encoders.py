@@ -52,6 +52,10 @@ def affine(in_dim: int, out_dim: int, *, bias: bool = True) -> nn.Linear:
     return layer
 
 
+_FEW = 0.9
+"""Up to this share of the items, only those that have a modality are encoded; above, choosing them gains nothing."""
+
+
 class ModalityEncoder(nn.Module):
     """One affine layer from a modality's raw features to the model's width, Xavier-uniform with zero bias, or none.
 
@@ -122,7 +126,8 @@ class ModalityEncoders(nn.Module):
     """The features of every modality, each with an encoder of its own.
 
     Features are buffers, unless they are trained as well: they get no gradient and no place in the optimiser. Only the
-    rows that are asked for are encoded, so a loss on a batch costs the items of the batch and not the catalogue.
+    rows that are asked for are encoded, so a loss on a batch costs the items of the batch and not the catalogue; and of
+    the whole catalogue only the items that have the modality.
 
     Args:
         features: Feature matrix and presence mask of each modality; absent rows may hold anything.
@@ -155,6 +160,7 @@ class ModalityEncoders(nn.Module):
         rows = map(normalize_rows, kept) if unit else kept
         self.features = ItemTables(rows) if trainable else BufferList(rows)
         self.present = BufferList(has for _, has in features.values())
+        self.known = BufferList(has.nonzero().squeeze(1) for _, has in features.values())
         self.encoders = nn.ModuleList(encoder(x.size(1)) for x, _ in features.values())
 
     def has(self, items: Tensor | None = None) -> dict[str, Tensor]:
@@ -166,14 +172,24 @@ class ModalityEncoders(nn.Module):
     def forward(self, items: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoded rows of some items, or of all; zero where an item lacks the modality."""
         encoded = {}
-        for name, x, has, encoder in zip(
-            self.names, self.features, self.present, self.encoders, strict=True
+        for name, x, has, known, encoder in zip(
+            self.names, self.features, self.present, self.known, self.encoders, strict=True
         ):
-            if items is None:
-                rows = encoder(x)
+            if items is not None:
+                rows = _encode_rows(encoder, x, items)
+                encoded[name] = keep_present(rows, has.index_select(0, items))
+            elif len(known) <= _FEW * len(x):
+                rows = _encode_rows(encoder, x, known)
+                encoded[name] = rows.new_zeros(len(x), rows.size(1)).index_copy(0, known, rows)
             else:
-                has = has.index_select(0, items)
-                by_rows = isinstance(encoder, ModalityEncoder) and not isinstance(x, nn.Parameter)
-                rows = encoder(x, items) if by_rows else encoder(x.index_select(0, items))
-            encoded[name] = keep_present(rows, has)
+                encoded[name] = keep_present(encoder(x), has)
         return encoded
+
+
+def _encode_rows(encoder: nn.Module, x: Tensor, rows: Tensor) -> Tensor:
+    """Return what an encoder makes of some rows, without a copy of them where it can do so."""
+    if isinstance(encoder, ModalityEncoder) and not isinstance(x, nn.Parameter):
+        encoded: Tensor = encoder(x, rows)
+    else:
+        encoded = encoder(x.index_select(0, rows))
+    return encoded

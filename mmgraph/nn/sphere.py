@@ -82,7 +82,10 @@ def uniformity_loss(
             side = side + t
         one = torch.ones_like(side)
         # Both rows' terms are columns of one product, to which the similarities are added in the same pass.
-        left, right = torch.cat([2 * t * rows, side, one], dim=1), torch.cat([rows, one, side], dim=1)
+        left, right = (
+            torch.cat([2 * t * rows, side, one], dim=1),
+            torch.cat([rows, one, side], dim=1),
+        )
         if similarity is None:
             pairs = left @ right.T
         else:

@@ -120,3 +120,26 @@ def test_features_may_be_trained_and_an_absent_row_stays_what_it_is() -> None:
     table = dict(trained.named_parameters())["features.item_0"]
     assert table.grad.any(dim=1).tolist() == [False, False, False, True]
     assert not any("features" in name for name, _ in frozen.named_parameters())
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["ModalityEncoder", "another"])
+def test_of_a_rare_modality_only_the_items_that_have_it_are_encoded(own: bool) -> None:
+    """Rows and gradients as if all were encoded and the absent ones put to zero."""
+    x, has = torch.randn(10, 4, dtype=torch.float64), torch.arange(10) % 3 == 0
+    x[~has] = float("nan")
+    encoder = ModalityEncoder(4, 2).double() if own else torch.nn.Linear(4, 2).double()
+    seen = []
+    encoder.register_forward_hook(lambda *step: seen.append(len(step[2])))
+    encoders = ModalityEncoders({"text": (x, has)}, lambda width: encoder)
+    weight, bias = encoders.parameters()
+    found = encoders()["text"]
+    expected = torch.where(has[:, None], x.nan_to_num() @ weight.T + bias, 0.0)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn(10, 2, dtype=torch.float64)
+    for one, other in zip(
+        torch.autograd.grad((found * pull).sum(), (weight, bias)),
+        torch.autograd.grad((expected * pull).sum(), (weight, bias)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+    assert seen == [int(has.sum())]
