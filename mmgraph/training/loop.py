@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -200,6 +200,34 @@ def weigh(
     return exact, torch.stack(weighted).sum()
 
 
+def mean_terms(
+    steps: Iterable[Mapping[str, Tensor]], *, when: str, remedy: str
+) -> dict[str, float]:
+    """Take the steps of an epoch; return the means of their named terms.
+
+    Args:
+        steps: The terms of each step, which is taken as it is asked for.
+        when: What to call the epoch if something goes wrong.
+        remedy: What to do about it.
+
+    Raises:
+        FitError: a mean is not finite.
+    """
+    totals: dict[str, Tensor] = {}
+    count = 0
+    for terms in steps:
+        for name, value in terms.items():
+            totals[name] = totals.get(name, 0) + value.detach()
+        count += 1
+    means = {name: value.item() / count for name, value in totals.items()}
+    for name, mean in means.items():
+        if not math.isfinite(mean):
+            raise FitError(
+                f"the loss must stay finite (term {name!r} is {mean} in {when}); {remedy}"
+            )
+    return means
+
+
 class _Loop:
     """The state of one training run, and the steps ``fit`` is made of."""
 
@@ -277,21 +305,12 @@ class _Loop:
         self._schedule()
         self.model.train()
         self.model.on_epoch(self.progress.epoch)
-        totals: dict[str, Tensor] = {}
-        steps = 0
-        for batch in self.sampler.epoch(self.config.batch_size, self.generator):
-            terms = self.step(stage, batch)
-            for name, value in terms.items():
-                totals[name] = totals.get(name, 0) + value.detach()
-            steps += 1
-        means = {name: value.item() / steps for name, value in totals.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise FitError(
-                    f"the loss must stay finite (term {name!r} is {mean} in epoch {self.progress.epoch}); "
-                    "lower training.learning_rate or check the features"
-                )
-        return means
+        batches = self.sampler.epoch(self.config.batch_size, self.generator)
+        return mean_terms(
+            (self.step(stage, batch) for batch in batches),
+            when=f"epoch {self.progress.epoch}",
+            remedy="lower training.learning_rate or check the features",
+        )
 
     def step(self, stage: Stage, batch: Batch) -> dict[str, Tensor]:
         """Take one step on one batch; return the named terms."""

@@ -12,7 +12,7 @@ from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import FitError
 from mmgraph.models.base import Batch, Recommender, Stage, score_function
 from mmgraph.training import EarlyStopping, EpochReport, Sampler, TrainingConfig
-from mmgraph.training.loop import choose_learning
+from mmgraph.training.loop import choose_learning, mean_terms
 from mmgraph.unlearning.forget_pairs import ForgetSampler, Pairs
 from mmgraph.unlearning.objective import FORGET, can_share_rows, unlearning_losses
 from mmgraph.unlearning.settings import UnlearningConfig
@@ -208,21 +208,12 @@ class _Loop:
         """Take the steps of one epoch; return the means of the named terms."""
         self.model.train()
         self.model.on_epoch(epoch)
-        totals: dict[str, Tensor] = {}
-        steps = 0
-        for lost in self.forget.epoch(self.batch_size, self.generator):
-            terms = self.step(next(self.retained), lost if forgetting else None)
-            for name, value in terms.items():
-                totals[name] = totals.get(name, 0) + value.detach()
-            steps += 1
-        means = {name: value.item() / steps for name, value in totals.items()}
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise FitError(
-                    f"the loss must stay finite (term {name!r} is {mean} in epoch {epoch} of unlearning); "
-                    "lower learning_rate"
-                )
-        return means
+        batches = self.forget.epoch(self.batch_size, self.generator)
+        return mean_terms(
+            (self.step(next(self.retained), lost if forgetting else None) for lost in batches),
+            when=f"epoch {epoch} of unlearning",
+            remedy="lower learning_rate",
+        )
 
     def step(self, retain: Batch, forget: Batch | None) -> dict[str, Tensor]:
         """Take one step; return the named terms."""
