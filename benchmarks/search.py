@@ -82,7 +82,8 @@ SPACES: Mapping[str, Space] = {
     "lattice": Space(_PENALTY, _MIDDLE),
     "freedom": Space("model.drop", (0.3, 0.8)),
     "dragon": Space(_PENALTY, _LARGE),
-    "margo": Space("model.alpha", (0.1, 1.0)),
+    # A fresh optimiser undoes a part of the first stage where its first steps are large.
+    "margo": Space("model.alpha", (0.1, 1.0), other=("model.second_rate", (1.0, 0.1))),
     "bm3": Space(_PENALTY, (1e-2, 1e-1)),
     "nbpo": Space(_INNER_PENALTY, _MIDDLE),
     "mgcn": Space(_PENALTY, _MIDDLE),

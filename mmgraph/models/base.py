@@ -105,6 +105,7 @@ class Stage:
         parameters: Prefixes of the names of the parameters that learn; ``("",)`` means all.
         max_epochs: Its own limit, or None for that of the training configuration.
         fresh_optimizer: Start with new optimiser state, from the best weights of the stage before.
+        rate: Its share of the learning rate of the training configuration.
     """
 
     name: str = "main"
@@ -112,6 +113,7 @@ class Stage:
     parameters: tuple[str, ...] = ("",)
     max_epochs: int | None = None
     fresh_optimizer: bool = True
+    rate: float = 1.0
 
 
 class ModelConfig(BaseModel):

@@ -32,6 +32,8 @@ class MARGOConfig(WrapperConfig):
         weight_scale: Multiply weights by the number of modalities, so that scores keep the scale of the plain sum.
         weight_std: The numbers that weights are the softmax of start as Normal(0, ``weight_std``).
         first_epochs: Limit of the first stage; by default ``training.max_epochs``.
+        second_rate: Share of ``training.learning_rate`` in the second stage. Its fresh optimiser moves every weight by
+            about the learning rate in the first steps, which undoes a part of the first stage where that is large.
         second_epochs: Limit of the second one, likewise. Where there is one stage only, its limit is the sum of both.
     """
 
@@ -46,6 +48,7 @@ class MARGOConfig(WrapperConfig):
     kl_target: KLTarget = "mean"
     weight_scale: bool = False
     weight_std: float = Field(default=0.01, ge=0)
+    second_rate: float = Field(default=1.0, gt=0)
     first_epochs: int | None = None
     second_epochs: int | None = None
 
@@ -136,7 +139,7 @@ class MARGO(Wrapper):
         second = {**weights, "calibration": config.alpha}
         if config.weighting and config.two_stage:
             alone = Stage("first", weights, ("backbone.",), max_epochs=first)
-            return (alone, Stage("second", second, max_epochs=last))
+            return (alone, Stage("second", second, max_epochs=last, rate=config.second_rate))
         both = None if first is None or last is None else first + last
         name, terms = ("second", second) if config.weighting else ("first", weights)
         return (Stage(name, terms, max_epochs=both),)

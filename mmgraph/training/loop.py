@@ -302,7 +302,7 @@ class _Loop:
 
     def _train_epoch(self, stage: Stage) -> dict[str, float]:
         assert self.optimizer is not None
-        self._schedule()
+        self._schedule(stage)
         self.model.train()
         self.model.on_epoch(self.progress.epoch)
         batches = self.sampler.epoch(self.config.batch_size, self.generator)
@@ -322,14 +322,14 @@ class _Loop:
         self.model.after_step()
         return terms
 
-    def _schedule(self) -> None:
+    def _schedule(self, stage: Stage) -> None:
         assert self.optimizer is not None
         decay = 1.0
         if self.config.schedule == "exponential":
             done = self.progress.epoch_in_stage - 1
             decay = self.config.decay_rate ** (done / self.config.decay_every)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * decay
+            group["lr"] = stage.rate * self.config.learning_rate * decay
 
     def _remember(self, valid: dict[str, float] | None) -> None:
         self.best = {

@@ -81,6 +81,11 @@ def test_stages_and_what_learns_in_them():
     assert second.fresh_optimizer
 
 
+def test_the_second_stage_may_learn_more_slowly():
+    assert [stage.rate for stage in make(second_rate=0.1).stages] == [1, 0.1]
+    assert [stage.rate for stage in make(second_rate=0.1, two_stage=False).stages] == [1]
+
+
 def test_the_second_stage_starts_from_the_best_weights_of_the_first():
     model, states = make(), []
     values = iter([0.1, 0.9, 0.3, 0.2, 0.1, 0.05])

@@ -141,7 +141,8 @@ def test_each_stage_starts_from_the_best_of_the_one_before():
     assert torch.equal(kept[1], trail[1])
 
 
-def test_exponential_schedule_decays_smoothly():
+def rates_of(model, **config):
+    """Train; return the learning rate of every step."""
     rates = []
     original = torch.optim.Adam.step
 
@@ -151,15 +152,18 @@ def test_exponential_schedule_decays_smoothly():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.Adam, "step", spy)
-        run(
-            Toy(),
-            schedule="exponential",
-            decay_rate=0.5,
-            decay_every=2,
-            batch_size=64,
-            max_epochs=3,
-        )
+        run(model, batch_size=64, **config)
+    return rates
+
+
+def test_exponential_schedule_decays_smoothly():
+    rates = rates_of(Toy(), schedule="exponential", decay_rate=0.5, decay_every=2, max_epochs=3)
     assert rates == pytest.approx([0.05, 0.05 * math.sqrt(0.5), 0.025])
+
+
+def test_a_stage_has_its_share_of_the_learning_rate():
+    stages = [Stage("first", max_epochs=1), Stage("second", max_epochs=2, rate=0.1)]
+    assert rates_of(Toy(stages)) == pytest.approx([0.05, 0.005, 0.005])
 
 
 def test_a_loss_that_is_not_finite_names_term_and_epoch():
