@@ -30,6 +30,9 @@ class MARGOConfig(WrapperConfig):
         detach: False lets the calibration also change the scores it is made from.
         kl_target: Whether reliability is compared with the mean of both items' weights, or with their sum.
         weight_scale: Multiply weights by the number of modalities, so that scores keep the scale of the plain sum.
+        absent: What becomes of a modality that an item lacks: it is ``left_out``, weight 0, or ``weighed`` like the
+            others. Backbones give such an item a score there, too, made of its interactions, and the first stage counts
+            it.
         weight_std: The numbers that weights are the softmax of start as Normal(0, ``weight_std``).
         first_epochs: Limit of the first stage; by default ``training.max_epochs``.
         second_rate: Share of ``training.learning_rate`` in the second stage. Its fresh optimiser moves every weight by
@@ -47,6 +50,7 @@ class MARGOConfig(WrapperConfig):
     detach: bool = True
     kl_target: KLTarget = "mean"
     weight_scale: bool = False
+    absent: Literal["left_out", "weighed"] = "left_out"
     weight_std: float = Field(default=0.01, ge=0)
     second_rate: float = Field(default=1.0, gt=0)
     first_epochs: int | None = None
@@ -121,6 +125,7 @@ class MARGO(Wrapper):
         self.trust: ItemWeights | None = None
         if config.weighting:
             has = torch.stack([has for _, has in item_features(graph).values()], dim=1)
+            has = has | (config.absent == "weighed")
             scale = has.size(1) if config.weight_scale else 1
             self.trust = ItemWeights(has, std=config.weight_std, scale=scale)
 

@@ -130,6 +130,16 @@ def test_zero_logits_divide_the_plain_sum_by_the_number_of_modalities():
     torch.testing.assert_close(scaled.score(EVERYONE), plain, rtol=1e-14, atol=0)
 
 
+def test_scores_in_absent_modalities_can_be_weighed_like_the_others():
+    """Then the second stage begins with the ranking of the first one, whoever lacks what."""
+    model = make(board(), weight_std=0.0, absent="weighed", stage=0).eval()
+    plain = model.score(EVERYONE)
+    model.on_stage(model.stages[1])
+    torch.testing.assert_close(model.score(EVERYONE), plain / 2, rtol=1e-13, atol=1e-15)
+    left_out = make(board(), weight_std=0.0, stage=1).eval().score(EVERYONE)
+    assert (left_out - plain / 2).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("weight_scale", [False, True])
 def test_scores_of_a_batch_are_those_of_the_ranking(weight_scale):
     """Folded into the items, in the rows of a batch, and as the sum over the modalities."""
