@@ -79,9 +79,12 @@ def _systems(lines: Sequence[Line]) -> Iterator[str]:
     if not found:
         return
     yield from ("", "### An epoch of every system", "")
-    yield "Each from its shipped recipe, both ways from the same weights. Shares are of the processor's time of one"
-    yield "epoch under torch's profiler: drawing samples, sparse products, what is made of raw features, the optimiser,"
-    yield "and criteria, gathering and all else; each with its gradients."
+    cell = found[0]["cell"]
+    threads = f"{cell['threads']} thread{'s' if cell['threads'] > 1 else ''}"
+    yield "Each from the recipe that is shipped for the data set, or its defaults where there is none; both ways"
+    yield f"from the same weights, {threads}, batch {cell['batch']:,}, medians of {cell['repeats']} (quartiles)."
+    yield "Shares are of the processor's time of one epoch under torch's profiler: drawing samples, sparse products,"
+    yield "what is made of raw features, the optimiser, and criteria, gathering and all else; each with its gradients."
     for name in dict.fromkeys(line["cell"]["data"] for line in found):
         members = [line for line in found if line["cell"]["data"] == name]
         yield from ("", f"On {name}:", "")
