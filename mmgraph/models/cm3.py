@@ -117,22 +117,20 @@ class CM3(BlockRecommender):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``align``, ``uniform_user``, ``uniform_item`` and, if it has a weight, ``reg``."""
         final, content = self._encode()
-        user = normalize_rows(final.user.index_select(0, batch.user))
-        positive = normalize_rows(final.item.index_select(0, batch.positive))
+        user, item = map(normalize_rows, final)
         negative = self.config.uniform_items == "negative"
         users, of_users = batch.user.unique(return_counts=True)
         items, of_items = (batch.negative if negative else batch.positive).unique(
             return_counts=True
         )
-        spread = [
-            normalize_rows(table.index_select(0, rows))
-            for table, rows in zip(final, (users, items), strict=True)
-        ]
+        near = user.index_select(0, batch.user), item.index_select(0, batch.positive)
         similarity = self._similarity(content, items)
         return {
-            "align": alignment_loss(user, positive),
-            "uniform_user": uniformity_loss(spread[0], times=of_users),
-            "uniform_item": uniformity_loss(spread[1], similarity, times=of_items),
+            "align": alignment_loss(*near),
+            "uniform_user": uniformity_loss(user.index_select(0, users), times=of_users),
+            "uniform_item": uniformity_loss(
+                item.index_select(0, items), similarity, times=of_items
+            ),
             **self.penalty_of(final),
         }
 

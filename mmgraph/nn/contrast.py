@@ -73,8 +73,9 @@ def info_nce(
     if positive is not None:
         own = candidates.index_select(0, positive)
         counted = None if present is None else present.index_select(0, positive)
-    weight = torch.ones(len(anchors), device=anchors.device) if times is None else times
-    weight = weight.to(exact) if counted is None else weight.to(exact) * counted
+    weight = anchors.new_ones(len(anchors)) if times is None else times.to(exact)
+    if counted is not None:
+        weight = weight * counted
     skip = None
     columns = candidates
     if intra:
