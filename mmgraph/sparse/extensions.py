@@ -183,8 +183,8 @@ def build_environment(
 
     ``-g0`` drops debugging symbols: a quarter less time and memory, the same code. setuptools takes
     ``CXXFLAGS`` for C++ and lets both variables replace Python's own flags, so these are repeated.
-    Neither package compiles through ninja, which alone reads ``MAX_JOBS``; the file ``config``
-    makes setuptools build several extension modules at once.
+    ninja, where there is one, reads ``MAX_JOBS``; else the file ``config`` makes setuptools build
+    several extension modules at once (see `modules_at_once`).
     """
     flags = f"{sysconfig.get_config_var('CFLAGS') or ''} -g0".strip()
     changed = {
@@ -196,6 +196,17 @@ def build_environment(
     # FORCE_CUDA, or a container that hides the GPU would put CPU kernels into a CUDA folder.
     changed["FORCE_ONLY_CPU" if device == "cpu" else "FORCE_CUDA"] = "1"
     return {**environ, **changed}
+
+
+def modules_at_once(environ: Mapping[str, str], *, device: str, jobs: int) -> int:
+    """Return how many extension modules setuptools may build at a time.
+
+    One where something is shared between them: torch compiles through ninja wherever it finds it,
+    and all modules write the same ``build.ninja``; a CUDA build changes the one compiler object as
+    it goes. ninja then compiles the files of a module side by side.
+    """
+    shared = device != "cpu" or shutil.which("ninja", path=environ.get("PATH")) is not None
+    return 1 if shared else jobs
 
 
 def nvcc_release(environ: Mapping[str, str]) -> str | None:
@@ -311,8 +322,7 @@ def build_wheels(plan: Plan, environ: Mapping[str, str]) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=plan.folder, prefix="building-") as name:
         work = Path(name)
         (work / "requirements.txt").write_text(requirements_text(), encoding="utf-8")
-        # A CUDA build changes the shared compiler object as it goes; only CPU builds may overlap.
-        parallel = plan.jobs if plan.device == "cpu" else 1
+        parallel = modules_at_once(environ, device=plan.device, jobs=plan.jobs)
         (work / "setup.cfg").write_text(f"[build_ext]\nparallel = {parallel}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-build-isolation"]
         command += ["--no-cache-dir", "--no-deps", "--require-hashes", "--no-binary", ":all:"]

@@ -123,6 +123,16 @@ def test_build_environment_names_the_device_and_drops_debug_symbols(tmp_path: Pa
     assert "FORCE_ONLY_CPU" not in gpu
 
 
+def test_modules_are_built_side_by_side_where_they_share_nothing(tmp_path: Path) -> None:
+    without = {"PATH": str(tmp_path / "empty")}
+    assert extensions.modules_at_once(without, device="cpu", jobs=3) == 3
+    assert extensions.modules_at_once(without, device="cu130", jobs=3) == 1
+    ninja = tmp_path / "ninja"
+    ninja.write_text("#!/bin/sh\n")
+    ninja.chmod(0o755)
+    assert extensions.modules_at_once({"PATH": str(tmp_path)}, device="cpu", jobs=3) == 1
+
+
 def test_nvcc_release_is_read_from_its_answer(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     nvcc = tmp_path / "bin" / "nvcc"
