@@ -30,9 +30,8 @@ class MARGOConfig(WrapperConfig):
         detach: False lets the calibration also change the scores it is made from.
         kl_target: Whether reliability is compared with the mean of both items' weights, or with their sum.
         weight_scale: Multiply weights by the number of modalities, so that scores keep the scale of the plain sum.
-        absent: What becomes of a modality that an item lacks: it is ``left_out``, weight 0, or ``weighed`` like the
-            others. Backbones give such an item a score there, too, made of its interactions, and the first stage counts
-            it.
+        absent: What becomes of the score in a modality that an item lacks, which backbones make of its interactions and
+            the first stage counts: it is ``weighed`` like the others, or ``left_out``, weight 0.
         weight_std: The numbers that weights are the softmax of start as Normal(0, ``weight_std``).
         first_epochs: Limit of the first stage; by default ``training.max_epochs``.
         second_rate: Share of ``training.learning_rate`` in the second stage. Its fresh optimiser moves every weight by
@@ -50,7 +49,7 @@ class MARGOConfig(WrapperConfig):
     detach: bool = True
     kl_target: KLTarget = "mean"
     weight_scale: bool = False
-    absent: Literal["left_out", "weighed"] = "left_out"
+    absent: Literal["weighed", "left_out"] = "weighed"
     weight_std: float = Field(default=0.01, ge=0)
     second_rate: float = Field(default=1.0, gt=0)
     first_epochs: int | None = None
@@ -97,8 +96,8 @@ class MARGO(Wrapper):
     they are is saved with the parameters: a model scores as it was validated.
 
     Source: Dong et al. (MARGO), eqs. (2)-(10). The paper's :math:`\lVert\Theta\rVert` is the backbone's own penalty,
-    without :math:`\omega`. It knows no missing modality: here the weight of one is 0 and the others sum to 1; an item
-    without any keeps all, for what its users say of it.
+    without :math:`\omega`. It knows no missing modality: here an item has a weight for each that the data set has, as it
+    has a score there; ``absent="left_out"`` makes it 0, and the others sum to 1 (an item without any keeps all).
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph
@@ -125,9 +124,9 @@ class MARGO(Wrapper):
         self.trust: ItemWeights | None = None
         if config.weighting:
             has = torch.stack([has for _, has in item_features(graph).values()], dim=1)
-            has = has | (config.absent == "weighed")
+            counted = has if config.absent == "left_out" else torch.ones_like(has)
             scale = has.size(1) if config.weight_scale else 1
-            self.trust = ItemWeights(has, std=config.weight_std, scale=scale)
+            self.trust = ItemWeights(counted, std=config.weight_std, scale=scale)
 
     def make_backbone(self, graph: HeteroData, config: WrapperConfig) -> Recommender:
         """Return the late-fusion model, or one that holds a copy of the model for each modality."""

@@ -60,10 +60,6 @@ def board(*modalities, present=None):
     return build_graph(type(data)(**{**vars(data), "features": features}), options)
 
 
-def full():
-    return board(present={"text": np.ones(12, bool), "image": np.ones(12, bool)})
-
-
 def make(graph=None, *, stage=None, seed=0, **options):
     torch.manual_seed(seed)
     graph = board() if graph is None else graph
@@ -81,8 +77,12 @@ def parts_of(model):
 
 @pytest.mark.parametrize("backbone", FACTORISED, ids=lambda table: table["name"])
 @pytest.mark.parametrize("modalities", [("text",), ("image", "text")])
-def test_scores_and_losses_equal_the_oracle(backbone, modalities):
-    model = make(board(*modalities), backbone=backbone, stage=1, tau=0.5).eval()
+@pytest.mark.parametrize("absent", ["weighed", "left_out"])
+def test_scores_and_losses_equal_the_oracle(backbone, modalities, absent):
+    graph = board(*modalities)
+    model = make(graph, backbone=backbone, stage=1, tau=0.5, absent=absent).eval()
+    everywhere = all(graph["item"][f"has_{name}"].all() for name in modalities)
+    assert bool(model.trust.present.all()) == (absent == "weighed" or everywhere)
     disturb(model)
     users, items = parts_of(model)
     logits = model.trust.item_logits.detach()
@@ -121,22 +121,15 @@ def test_the_first_stage_scores_as_dragon_without_user_weights():
 
 
 def test_zero_logits_divide_the_plain_sum_by_the_number_of_modalities():
-    model = make(full(), weight_std=0.0, stage=0).eval()
-    plain = model.score(EVERYONE)
-    model.on_stage(model.stages[1])
-    torch.testing.assert_close(model.score(EVERYONE), plain / 2, rtol=1e-14, atol=0)
-    assert torch.equal(model.score(EVERYONE).argsort(stable=True), plain.argsort(stable=True))
-    scaled = make(full(), weight_std=0.0, weight_scale=True, stage=1).eval()
-    torch.testing.assert_close(scaled.score(EVERYONE), plain, rtol=1e-14, atol=0)
-
-
-def test_scores_in_absent_modalities_can_be_weighed_like_the_others():
-    """Then the second stage begins with the ranking of the first one, whoever lacks what."""
-    model = make(board(), weight_std=0.0, absent="weighed", stage=0).eval()
+    """The second stage begins with the ranking of the first one, whoever lacks what."""
+    model = make(weight_std=0.0, stage=0).eval()
     plain = model.score(EVERYONE)
     model.on_stage(model.stages[1])
     torch.testing.assert_close(model.score(EVERYONE), plain / 2, rtol=1e-13, atol=1e-15)
-    left_out = make(board(), weight_std=0.0, stage=1).eval().score(EVERYONE)
+    assert torch.equal(model.score(EVERYONE).argsort(stable=True), plain.argsort(stable=True))
+    scaled = make(weight_std=0.0, weight_scale=True, stage=1).eval()
+    torch.testing.assert_close(scaled.score(EVERYONE), plain, rtol=1e-13, atol=1e-15)
+    left_out = make(weight_std=0.0, absent="left_out", stage=1).eval().score(EVERYONE)
     assert (left_out - plain / 2).abs().max() > 1e-3
 
 
@@ -184,11 +177,12 @@ def test_with_one_modality_both_stages_score_the_same():
     assert model.losses(board_batch())["calibration"].item() == 0
 
 
-def test_a_missing_modality_counts_nothing_and_the_others_all():
+def test_a_missing_modality_can_be_left_out_and_the_others_count_all():
     """Item 3 lacks the image, item 5 both."""
     image, text = np.ones(12, bool), np.ones(12, bool)
     image[[3, 5]], text[5] = False, False
-    model = make(board(present={"text": text, "image": image}), stage=1).eval()
+    graph = board(present={"text": text, "image": image})
+    model = make(graph, stage=1, absent="left_out").eval()
     disturb(model)
     weights = model.modality_weights()
     torch.testing.assert_close(sum(weights.values()), torch.ones(12).double())
