@@ -1,0 +1,172 @@
+"""The page of quality: a table, and a picture where one says more, for each study in ``benchmarks/results``."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks.markdown import COMMAND, header, picture
+from mmgraph.cli.study import spread
+from mmgraph.report.figure import render
+from mmgraph.report.study import draw_rows, draw_sweep
+from mmgraph.study.plan import FIRST_SEED
+
+Record = Mapping[str, Any]
+
+_PART = {"compare": "test", "ablate": "test", "sweep": "valid"}
+
+
+class Study(NamedTuple):
+    """What ``mmgraph compare``, ``ablate`` or ``sweep`` found, and the name of its file without ending."""
+
+    name: str
+    record: Record
+
+    @property
+    def part(self) -> str:
+        """The part of the data whose figures it tells."""
+        return _PART[self.record["study"]]
+
+    @property
+    def picture(self) -> str:
+        """Name of its picture without ending."""
+        return "_".join(["results", *re.findall("[a-z0-9]+", self.name.lower())])
+
+
+def read_studies(folder: Path) -> list[Study]:
+    """Return the studies of a folder: by data set, comparisons first, then by the names of the files."""
+    found = [
+        Study(path.stem, json.loads(path.read_text(encoding="utf-8")))
+        for path in sorted(folder.glob("*.json"))
+    ]
+    kinds = list(_PART)
+    studies = [study for study in found if study.record.get("study") in kinds]
+    return sorted(studies, key=lambda s: (s.record["dataset"], kinds.index(s.record["study"])))
+
+
+def page(studies: Sequence[Study]) -> str:
+    """Return the page of the studies in Markdown; it shows the pictures of :func:`draw`."""
+    lines = [
+        "# Quality",
+        "",
+        f"Made by `{COMMAND}` from `benchmarks/results`; edit the programs, not this page. Full rankings; mean and",
+        "standard deviation over seeds; paired t-tests over users, each averaged over the seeds, with 95 % intervals",
+        "and p-values corrected by Holm's method for the rows of a table. Comparisons and ablations tell the test",
+        "part, sweeps the validation part, where settings are chosen.",
+    ]
+    dataset = None
+    for study in studies:
+        if study.record["dataset"] != dataset:
+            dataset = study.record["dataset"]
+            lines += ["", f"## {dataset}"]
+        lines += ["", f"### {title(study.record)}", "", *table(study)]
+        lines += picture([study.picture], study.picture, title(study.record))
+        lines += ["", f"`{command_of(study.record)}`"]
+    return "\n".join(lines) + "\n"
+
+
+def draw(studies: Sequence[Study], out: Path) -> None:
+    """Write the picture of each study into a folder."""
+    for study in studies:
+        record, metric = study.record, f"{study.part} {study.record['metric']}"
+        values = [row[study.part][record["metric"]] for row in record["rows"]]
+        if record["study"] == "sweep":
+            points = [row["point"] for row in record["rows"]]
+            drawn = draw_sweep(points, values, metric=metric, best=0)
+        else:
+            rows = {row["label"]: v for row, v in zip(record["rows"], values, strict=True)}
+            drawn = draw_rows(rows, metric=metric, reference=record["against"])
+        with drawn as figure:
+            (out / f"{study.picture}.png").write_bytes(render(figure)[".png"])
+
+
+def title(record: Record) -> str:
+    """Return what a study is about.
+
+    Example:
+        >>> title({"study": "sweep", "recipe": "margo", "grid": {"model.alpha": [0, 1]}, "rows": []})
+        'margo: model.alpha'
+    """
+    cold = record["rows"] and record["rows"][0]["recipe"]["evaluation"].get("candidates") == "cold"
+    among = ", among cold items alone" if cold else ""
+    if record["study"] == "sweep":
+        return f"{record['recipe']}: {' and '.join(record['grid'])}{among}"
+    if record["study"] == "ablate":
+        return f"{record['recipe']} and its parts{among}"
+    return f"Models{among}"
+
+
+def table(study: Study) -> Iterator[str]:
+    """Yield the table of a study, with what its tests found."""
+    record, part = study.record, study.part
+    names, metric = record["metrics"], record["metric"]
+    head = str(record.get("recipe", "model"))
+    tests = {t["label"]: t for t in record.get("tests", ()) if t["metric"] == metric}
+    against = [f"{metric} – {record['against']}", "p"] if tests else []
+    yield from header([head, *names, *against, "s/epoch", "epochs", "parameters"], left=(head,))
+    rows = record["rows"]
+    if record["study"] == "sweep":  # the record has the best first
+        grid = record["grid"]
+        rows = sorted(rows, key=lambda row: [grid[key].index(row["point"][key]) for key in grid])
+    for row in rows:
+        seconds = row["epoch_s_median"]
+        cells = [
+            row["label"],
+            *(spread(row[part][name]) for name in names),
+            *(_tested(tests.get(row["label"])) if tests else ()),
+            f"{seconds:.2f}" if seconds is not None else "",
+            f"{median(row['epochs']):.0f}",
+            f"{row['num_parameters']:,}",
+        ]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _tested(test: Record | None) -> tuple[str, str]:
+    if test is None:
+        return "", ""
+    if test["p_holm"] is None:
+        return f"{test['difference']:+.4f}", ""
+    interval = f"[{test['low']:+.4f}, {test['high']:+.4f}]"
+    return f"{test['difference']:+.4f} {interval}", f"{test['p_holm']:.2g}"
+
+
+def command_of(record: Record) -> str:
+    """Return the command of a study, without the folder of its data set.
+
+    Example:
+        >>> row = {"source": "shop/lightgcn", "label": "lightgcn", "changes": {}}
+        >>> study = {"study": "compare", "dataset": "shop", "best": "lightgcn", "against": "lightgcn"}
+        >>> command_of({**study, "seeds": [1, 2], "rows": [row]})
+        'mmgraph compare lightgcn --dataset shop --seeds 2 --first-seed 1'
+    """
+    dataset, rows = record["dataset"], record["rows"]
+    words = ["mmgraph", record["study"]]
+    if record["study"] == "compare":
+        words += [_recipe_word(row["source"], row["label"], dataset) for row in rows]
+    else:
+        words += [_recipe_word(rows[0]["source"], record["recipe"], dataset)]
+    grid = record.get("grid", {})
+    for key, values in grid.items():
+        words += ["--grid", f"{key}={','.join(map(_word, values))}"]
+    seeds = record["seeds"]
+    words += ["--dataset", dataset, "--seeds", str(len(seeds))]
+    words += ["--first-seed", str(seeds[0])] if seeds[0] != FIRST_SEED else []
+    for key, value in rows[0]["changes"].items():
+        if key not in grid and key != "data.dataset":
+            words += ["--set", f"{key}={_word(value)}"]
+    if record["study"] == "compare" and record["against"] != record["best"]:
+        words += ["--against", record["against"]]
+    return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _recipe_word(source: str, label: str, dataset: str) -> str:
+    if source.endswith(".toml"):
+        return Path(source).name
+    return label if source in (f"{dataset}/{label}", f"defaults of {label}") else source
