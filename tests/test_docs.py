@@ -45,7 +45,7 @@ KEY_TABLES = [
     ("guide/evaluation.md", "mmgraph.evaluation:EvaluationConfig", ()),
     ("howto/unlearn.md", "mmgraph.unlearning:UnlearningConfig", ()),
     ("guide/models.md", "mmgraph.models.cb:CBConfig", ("name", "shares")),
-    ("guide/models.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
+    ("guide/models/mm_gef.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
     ("guide/models/contrastive.md", "mmgraph.models.micro:MICROConfig", _ROW_KEYS),
     ("guide/models/contrastive.md", "mmgraph.models.mgcn:MGCNConfig", _ROW_KEYS),
     ("guide/models/contrastive.md", "mmgraph.models.lgmrec:LGMRecConfig", _ROW_KEYS),
