@@ -66,7 +66,8 @@ SPACES: Mapping[str, Space] = {
     "lightgcn": Space(_PENALTY, _SMALL),
     # Nearly every pair of films shares a user: the 50 strongest of each keep the graph sparse.
     "mm_gef": Space(_PENALTY, _MIDDLE, fixed=["graph.co_item_top_k=50"]),
-    "vbpr": Space(_PENALTY, _MIDDLE),
+    # The projection has a number for each column of the features: unpenalised, it learns the training part by heart.
+    "vbpr": Space("model.content_reg_weight", (3e-3, 3e-2)),
     # Nothing is trained: the form is tried instead of the learning rate.
     "cb": Space("model.shrink", (0.0, 1.0), other=("model.form", ("profile", "neighbours"))),
     "ngcf": Space(_PENALTY, _MIDDLE),
