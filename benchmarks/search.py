@@ -93,7 +93,8 @@ SPACES: Mapping[str, Space] = {
     "grcn": Space(_PENALTY, _LARGE),
     "lirdrec": Space(_PENALTY, (1e-2, 1e-1)),
     "mmgcn": Space(_PENALTY, _LARGE),
-    "lgmrec": Space(_PENALTY, _LARGE),
+    # The contrast is a sum over the batch: on several modalities its weight is what keeps it from outweighing the rest.
+    "lgmrec": Space("model.contrast_weight", (1e-6, 1e-4), fixed=["model.reg_weight=0.1"]),
     "cm3": Space("model.gamma", (0.3, 1.0)),
     "micro": Space(_PENALTY, _MIDDLE),
     "maml": Space("model.margin", (0.5, 1.6)),

@@ -38,6 +38,8 @@ class LGMRecConfig(ContrastiveConfig):
         contrast_weight: Weight of the contrast between the modalities' global vectors; 0 leaves it out.
         contrast_reduction: ``sum`` over the batch, as published, or ``mean``, whose weight does not depend on its size.
         temperature: Of the memberships and of the contrast.
+        unit_features: Whether each modality is L2-normalised first; long raw features make the memberships of hyperedges
+            all or nothing from the start.
     """
 
     name: Literal["lgmrec"] = "lgmrec"
@@ -49,6 +51,7 @@ class LGMRecConfig(ContrastiveConfig):
     alpha: float = Field(default=0.3, ge=0)
     contrast_weight: float = Field(default=1e-4, ge=0)
     contrast_reduction: Literal["sum", "mean"] = "sum"
+    unit_features: bool = True
     reg_weight: float = Field(default=1e-6, ge=0)
     reg_kind: Penalty = "norm"
     reg_rows: Literal["ego", "final"] = "final"
@@ -68,7 +71,8 @@ class LGMRec(Contrastive):
     of two modalities, for the users and for the positive items of the batch among all users and items.
 
     Source: Guo et al., 2024 (LGMRec), and its code for the noise of the memberships and the sum over the batch. That
-    code adds the noise in evaluation, too; here two encodings agree. It knows two modalities: more are contrasted pair
+    code adds the noise in evaluation, too; here two encodings agree. The paper takes features raw
+    (``unit_features=False``). It knows two modalities: more are contrasted pair
     by pair, the earlier one looking for the later one, and a single one not at all. An item that lacks a modality
     starts from zero in it, is left out of its users' mean, and belongs to none of its hyperedges, like a user without
     any item that has it.
@@ -104,7 +108,7 @@ class LGMRec(Contrastive):
         self.widths = [config.embedding_dim]
         if self.contrasted or config.alpha:
             self.widths.append(config.num_hyperedges)
-        self.content = ModalityEncoders(features, self._projection)
+        self.content = ModalityEncoders(features, self._projection, unit=config.unit_features)
         self.hypergraphs = ModalityHypergraphs(
             temperature=config.temperature,
             dropout=config.dropout,

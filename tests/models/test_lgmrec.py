@@ -49,7 +49,7 @@ def dense(model, graph, pairs):
         model.user_embedding.detach(),
         model.item_embedding.detach(),
         pairs,
-        features=[x for x, _ in features],
+        features=[oracles.unit_rows(x) if config.unit_features else x for x, _ in features],
         present=[has for _, has in features],
         projections=[matrix[:, :4] for matrix in matrices],
         hyperedges=[matrix[:, 4:] for matrix in matrices],
@@ -80,13 +80,17 @@ def dense_contrast(graph, pairs, hyper, batch, reduction="sum"):
 
 
 @pytest.mark.parametrize("modalities", SETS)
-@pytest.mark.parametrize(("num_modality_layers", "num_hyper_layers"), [(0, 1), (2, 1), (1, 3)])
-def test_encode_equals_the_dense_equations(
-    modalities, num_modality_layers, num_hyper_layers, board, train_pairs
-):
+@pytest.mark.parametrize("depths", [(0, 1), (2, 1), (1, 3)])
+@pytest.mark.parametrize("unit_features", [True, False])
+def test_encode_equals_the_dense_equations(modalities, depths, unit_features, board, train_pairs):
     graph = board(*modalities)
-    depths = {"num_modality_layers": num_modality_layers, "num_hyper_layers": num_hyper_layers}
-    model = make(graph, num_hyperedges=3, **depths).eval()
+    model = make(
+        graph,
+        num_hyperedges=3,
+        num_modality_layers=depths[0],
+        num_hyper_layers=depths[1],
+        unit_features=unit_features,
+    ).eval()
     expected = dense(model, graph, train_pairs)
     for found, wanted in zip(model.encode(), expected, strict=False):
         np.testing.assert_allclose(found.detach(), wanted, rtol=1e-5, atol=1e-6)
