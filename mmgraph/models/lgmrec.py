@@ -38,8 +38,8 @@ class LGMRecConfig(ContrastiveConfig):
         contrast_weight: Weight of the contrast between the modalities' global vectors; 0 leaves it out.
         contrast_reduction: ``sum`` over the batch, as published, or ``mean``, whose weight does not depend on its size.
         temperature: Of the memberships and of the contrast.
-        unit_features: Whether each modality is L2-normalised first; long raw features make the memberships of hyperedges
-            all or nothing from the start.
+        unit_features: Whether each modality is L2-normalised first; long raw features make memberships all or nothing
+            from the start.
     """
 
     name: Literal["lgmrec"] = "lgmrec"
@@ -72,10 +72,9 @@ class LGMRec(Contrastive):
 
     Source: Guo et al., 2024 (LGMRec), and its code for the noise of the memberships and the sum over the batch. That
     code adds the noise in evaluation, too; here two encodings agree. The paper takes features raw
-    (``unit_features=False``). It knows two modalities: more are contrasted pair
-    by pair, the earlier one looking for the later one, and a single one not at all. An item that lacks a modality
-    starts from zero in it, is left out of its users' mean, and belongs to none of its hyperedges, like a user without
-    any item that has it.
+    (``unit_features=False``). It knows two modalities: more are contrasted pair by pair, the earlier one looking for
+    the later one, and a single one not at all. An item that lacks a modality starts from zero in it, is left out of its
+    users' mean, and belongs to none of its hyperedges, like a user without any item that has it.
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph

@@ -96,8 +96,8 @@ class MARGO(Wrapper):
     they are is saved with the parameters: a model scores as it was validated.
 
     Source: Dong et al. (MARGO), eqs. (2)-(10). The paper's :math:`\lVert\Theta\rVert` is the backbone's own penalty,
-    without :math:`\omega`. It knows no missing modality: here an item has a weight for each that the data set has, as it
-    has a score there; ``absent="left_out"`` makes it 0, and the others sum to 1 (an item without any keeps all).
+    without :math:`\omega`. It knows no missing modality: here an item has a weight for each that the data set has, as
+    it has a score there; ``absent="left_out"`` makes it 0, and the others sum to 1 (an item without any keeps all).
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph
