@@ -87,16 +87,17 @@ def title(record: Record) -> str:
     """Return what a study is about.
 
     Example:
-        >>> title({"study": "sweep", "recipe": "margo", "grid": {"model.alpha": [0, 1]}, "rows": []})
-        'margo: model.alpha'
+        >>> title({"study": "sweep", "recipe": "margo", "grid": {"model.alpha": [0, 1]}, "rows": [], "seeds": [1, 2]})
+        'margo: model.alpha, 2 seeds'
     """
-    cold = record["rows"] and record["rows"][0]["recipe"]["evaluation"].get("candidates") == "cold"
-    among = ", among cold items alone" if cold else ""
-    if record["study"] == "sweep":
-        return f"{record['recipe']}: {' and '.join(record['grid'])}{among}"
-    if record["study"] == "ablate":
-        return f"{record['recipe']} and its parts{among}"
-    return f"Models{among}"
+    rows, seeds = record["rows"], len(record["seeds"])
+    cold = rows and rows[0]["recipe"]["evaluation"].get("candidates") == "cold"
+    subject = {
+        "compare": f"{len(rows)} models",
+        "ablate": f"{record.get('recipe')} and its parts",
+        "sweep": f"{record.get('recipe')}: {' and '.join(record.get('grid', ()))}",
+    }[record["study"]]
+    return f"{subject}{', among cold items alone' if cold else ''}, {seeds} seed{'s' * (seeds > 1)}"
 
 
 def table(study: Study) -> Iterator[str]:

@@ -67,7 +67,7 @@ def test_the_page_of_quality_has_the_table_and_the_tests(tmp_path: Path) -> None
         "`mmgraph compare lightgcn mine.toml --dataset small --seeds 2 --first-seed 1 "
         "--set training.max_epochs=9 --against mine`" in text
     )
-    assert "### Models\n" in text
+    assert "### 2 models, 2 seeds\n" in text
 
 
 def test_cold_items_alone_are_named(tmp_path: Path) -> None:
@@ -75,14 +75,16 @@ def test_cold_items_alone_are_named(tmp_path: Path) -> None:
         {**made, "recipe": {"evaluation": {"candidates": "cold"}}}
         for made in (row("lightgcn", "small/lightgcn"), row("mine", "mine.toml"))
     ]
-    assert "### Models, among cold items alone\n" in written(tmp_path, {**STUDY, "rows": rows})
+    assert "### 2 models, among cold items alone, 2 seeds\n" in written(
+        tmp_path, {**STUDY, "rows": rows}
+    )
 
 
 def test_an_ablation_is_on_the_page_too(tmp_path: Path) -> None:
     rows = [row("full", "defaults of mm_gef"), {**row("w/o CF", "x"), "epoch_s_median": None}]
     changes = {"study": "ablate", "recipe": "mm_gef", "seeds": [2026], "rows": rows, "tests": []}
     text = written(tmp_path, {**STUDY, **changes, "against": "full"})
-    assert "### mm_gef and its parts" in text
+    assert "### mm_gef and its parts, 1 seed\n" in text
     assert "| mm_gef | recall@20 |" in text
     assert "| w/o CF | 0.2000 ± 0.1414 |  | 6 | 1,234 |" in text
     assert "`mmgraph ablate mm_gef --dataset small --seeds 1 --set training.max_epochs=9`" in text
@@ -98,7 +100,7 @@ def test_a_sweep_tells_the_validation_part_in_the_order_of_its_grid(tmp_path: Pa
     record = {**STUDY, "study": "sweep", "recipe": "mario", "seeds": [2026], "rows": rows}
     del record["tests"], record["against"], record["best"]
     text = written(tmp_path, {**record, "grid": {"model.mu": [0, 1.0, 10]}})
-    assert "### mario: model.mu" in text
+    assert "### mario: model.mu, 1 seed\n" in text
     at = [
         text.index(f"| {cell} |") for cell in ("mu=0 | 0.2000", "mu=1.0 | 0.3000", "mu=10 | 0.1000")
     ]
@@ -114,7 +116,8 @@ def test_studies_of_a_data_set_stand_together_and_have_pictures(tmp_path: Path) 
     ablation = {**STUDY, "study": "ablate", "recipe": "mm_gef"}
     text = written(tmp_path, ablation, other, STUDY)
     heads = [line for line in text.splitlines() if line.startswith("#")]
-    parts = ["## large", "### Models", "## small", "### Models", "### mm_gef and its parts"]
+    models = "### 2 models, 2 seeds"
+    parts = ["## large", models, "## small", models, "### mm_gef and its parts, 2 seeds"]
     assert heads == ["# Quality", *parts]
     for name in ("results_0", "results_1", "results_2"):
         assert f"({name}.png)" in text
