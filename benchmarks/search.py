@@ -84,7 +84,7 @@ SPACES: Mapping[str, Space] = {
     "freedom": Space("model.drop", (0.3, 0.8)),
     "dragon": Space(_PENALTY, _LARGE),
     # A fresh optimiser undoes a part of the first stage where its first steps are large.
-    "margo": Space("model.second_rate", (0.1, 1.0)),
+    "margo": Space("model.weight_scale", (False, True), fixed=["model.second_rate=0.1"]),
     "bm3": Space(_PENALTY, (1e-2, 1e-1)),
     "nbpo": Space(_INNER_PENALTY, _MIDDLE),
     "mgcn": Space(_PENALTY, _MIDDLE),
