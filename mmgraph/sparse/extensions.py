@@ -201,9 +201,8 @@ def build_environment(
 def modules_at_once(environ: Mapping[str, str], *, device: str, jobs: int) -> int:
     """Return how many extension modules setuptools may build at a time.
 
-    One where something is shared between them: torch compiles through ninja wherever it finds it,
-    and all modules write the same ``build.ninja``; a CUDA build changes the one compiler object as
-    it goes. ninja then compiles the files of a module side by side.
+    One where they share something: torch compiles through ninja wherever it is, and all modules
+    write the same ``build.ninja``; a CUDA build changes the one compiler object as it goes.
     """
     shared = device != "cpu" or shutil.which("ninja", path=environ.get("PATH")) is not None
     return 1 if shared else jobs
