@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.markdown import COMMAND, header, picture
-from mmgraph.cli.study import spread
+from mmgraph.cli.study import difference, p_value, spread
 from mmgraph.report.figure import render
 from mmgraph.report.study import draw_rows, draw_sweep
 from mmgraph.study.plan import FIRST_SEED
@@ -92,11 +92,12 @@ def title(record: Record) -> str:
     """
     rows, seeds = record["rows"], len(record["seeds"])
     cold = rows and rows[0]["recipe"]["evaluation"].get("candidates") == "cold"
-    subject = {
-        "compare": f"{len(rows)} models",
-        "ablate": f"{record.get('recipe')} and its parts",
-        "sweep": f"{record.get('recipe')}: {' and '.join(record.get('grid', ()))}",
-    }[record["study"]]
+    if record["study"] == "compare":
+        subject = f"{len(rows)} models"
+    elif record["study"] == "ablate":
+        subject = f"{record['recipe']} and its parts"
+    else:
+        subject = f"{record['recipe']}: {' and '.join(record['grid'])}"
     return f"{subject}{', among cold items alone' if cold else ''}, {seeds} seed{'s' * (seeds > 1)}"
 
 
@@ -113,25 +114,17 @@ def table(study: Study) -> Iterator[str]:
         grid = record["grid"]
         rows = sorted(rows, key=lambda row: [grid[key].index(row["point"][key]) for key in grid])
     for row in rows:
-        seconds = row["epoch_s_median"]
+        seconds, test = row["epoch_s_median"], tests.get(row["label"])
+        tested = (difference(test), p_value(test)) if test else ("", "")
         cells = [
             row["label"],
             *(spread(row[part][name]) for name in names),
-            *(_tested(tests.get(row["label"])) if tests else ()),
+            *(tested if tests else ()),
             f"{seconds:.2f}" if seconds is not None else "",
             f"{median(row['epochs']):.0f}",
             f"{row['num_parameters']:,}",
         ]
         yield "| " + " | ".join(cells) + " |"
-
-
-def _tested(test: Record | None) -> tuple[str, str]:
-    if test is None:
-        return "", ""
-    if test["p_holm"] is None:
-        return f"{test['difference']:+.4f}", ""
-    interval = f"[{test['low']:+.4f}, {test['high']:+.4f}]"
-    return f"{test['difference']:+.4f} {interval}", f"{test['p_holm']:.2g}"
 
 
 def command_of(record: Record) -> str:

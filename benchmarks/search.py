@@ -83,7 +83,7 @@ SPACES: Mapping[str, Space] = {
     "lattice": Space(_PENALTY, _MIDDLE),
     "freedom": Space("model.drop", (0.3, 0.8)),
     "dragon": Space(_PENALTY, _LARGE),
-    # A fresh optimiser undoes a part of the first stage where its first steps are large.
+    # Large first steps of a fresh optimiser, and scores on a smaller scale, undo a part of the first stage.
     "margo": Space("model.weight_scale", (False, True), fixed=["model.second_rate=0.1"]),
     "bm3": Space(_PENALTY, (1e-2, 1e-1)),
     "nbpo": Space(_INNER_PENALTY, _MIDDLE),

@@ -158,8 +158,8 @@ def print_tested(console: Console, record: Record, *, head: str) -> None:
     if tests:
         labels = [row["label"] for row in rows]
         columns += [
-            (f"{metric} - {against}", [_difference(tests.get(label)) for label in labels]),
-            ("p (Holm)", [_p_value(tests.get(label)) for label in labels]),
+            (f"{metric} - {against}", [difference(tests.get(label)) for label in labels]),
+            ("p (Holm)", [p_value(tests.get(label)) for label in labels]),
         ]
     many = len(record["seeds"]) > 1
     title = f"{record['dataset']}: test part, {len(record['seeds'])} seed{'s' if many else ''}"
@@ -175,7 +175,13 @@ def print_tested(console: Console, record: Record, *, head: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
 
-def _difference(test: Record | None) -> str:
+def difference(test: Record | None) -> str:
+    """Return the difference of a test with its interval, and a dash for the row that is the reference.
+
+    Example:
+        >>> difference({"difference": 0.02, "low": 0.01, "high": 0.03}), difference(None)
+        ('+0.0200 [+0.0100, +0.0300]', '-')
+    """
     if test is None:
         return "-"
     if test["low"] is None:
@@ -183,7 +189,13 @@ def _difference(test: Record | None) -> str:
     return f"{test['difference']:+.4f} [{test['low']:+.4f}, {test['high']:+.4f}]"
 
 
-def _p_value(test: Record | None) -> str:
+def p_value(test: Record | None) -> str:
+    """Return the corrected p-value of a test, and a dash where there is none.
+
+    Example:
+        >>> p_value({"p_holm": 0.0312}), p_value(None)
+        ('0.031', '-')
+    """
     if test is None or test["p_holm"] is None:
         return "-"
     return f"{test['p_holm']:.2g}"
