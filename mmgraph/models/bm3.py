@@ -16,8 +16,10 @@ from mmgraph.models.base import (
     Paper,
     Rows,
     Stage,
+    rows_of,
 )
 from mmgraph.models.inputs import required_features, user_item_adjacency
+from mmgraph.models.terms import RowsAndTerms, terms_of
 from mmgraph.nn import (
     ModalityEncoder,
     ModalityEncoders,
@@ -112,12 +114,25 @@ class BM3(IdRecommender):
 
     def encode(self) -> Embeddings:
         """Return what the predictor makes of the smoothed rows."""
-        user, item = self._smooth()
-        return Embeddings(self.predictor(user), self.predictor(item))
+        return self._predicted(self._smooth())
+
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return the same of a batch, and all terms but ``rec``."""
+        smooth = self._smooth()
+        terms = self._terms(batch, smooth)
+        del terms["rec"]
+        return RowsAndTerms.of(rows_of(self._predicted(smooth), batch), terms)
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return all terms but ``rec``, for a model that ranks with these vectors by a criterion of its own."""
+        return terms_of(rows)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``rec``, of users and items; ``align`` and ``mask``, of content; ``reg``; each if it has a weight."""
-        user, item = self._smooth()
+        return self._terms(batch, self._smooth())
+
+    def _terms(self, batch: Batch, smooth: Embeddings) -> dict[str, Tensor]:
+        user, item = smooth
         users, of_user = batch.user.unique(return_inverse=True)
         items, of_item = batch.positive.unique(return_inverse=True)
         user_online, user_target = self._views(user.index_select(0, users), of_user)
@@ -137,9 +152,8 @@ class BM3(IdRecommender):
             terms["reg"] = l2_penalty([item, user], kind=self.config.reg_kind)
         return terms
 
-    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return all terms but ``rec``, for a model that ranks with these vectors by a criterion of its own."""
-        return {name: term for name, term in self.losses(batch).items() if name != "rec"}
+    def _predicted(self, smooth: Embeddings) -> Embeddings:
+        return Embeddings(*map(self.predictor, smooth))
 
     def _smooth(self) -> Embeddings:
         user, item = self.propagation(*self.ego)

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError, nearest
-from mmgraph.models.base import Batch, Embeddings, Paper, Stage
+from mmgraph.models.base import Batch, Embeddings, Paper, Rows, Stage, rows_of
 from mmgraph.models.inputs import required_features
 from mmgraph.models.modality_blocks import BlockConfig, BlockRecommender
+from mmgraph.models.terms import RowsAndTerms, terms_of
 from mmgraph.nn import (
     SphericalMix,
     alignment_loss,
@@ -74,8 +75,8 @@ class CM3(BlockRecommender):
     mix projections of all, see :class:`mmgraph.nn.SphericalMix`; :math:`s_{kl}` is the cosine of :math:`q_k` and
     :math:`q_l`, clamped. The score is the inner product, of vectors as long as they are.
 
-    Source: Zhou et al., 2025 (CM3), as its code has it; of the paper only the abstract could be read. The code keeps
-    the mixture of the last training batch for its scores; here it is half-way outside of training. Beyond two
+    Source: Zhou et al., 2025 (CM3): follows the authors' released code; the paper's text was not consulted. The code
+    keeps the mixture of the last training batch for its scores; here it is half-way outside of training. Beyond two
     modalities the mixture is ours. Projections start Xavier-uniform with zero bias. A modality that an item lacks is
     left out of its mixture and starts from zero in its own block; an item without any has similarity 0 to all.
 
@@ -112,11 +113,24 @@ class CM3(BlockRecommender):
     def encode(self) -> Embeddings:
         """Return all blocks side by side."""
         final, _ = self._encode()
-        return Embeddings(*map(normalize_rows, final)) if self.config.score_norm else final
+        return self._scoring(final)
+
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return the same of a batch, and all terms but ``align``."""
+        final, content = self._encode()
+        terms = self._terms(batch, final, content)
+        del terms["align"]
+        return RowsAndTerms.of(rows_of(self._scoring(final), batch), terms)
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return all terms but ``align``, for a model that ranks with these vectors by a criterion of its own."""
+        return terms_of(rows)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``align``, ``uniform_user``, ``uniform_item`` and, if it has a weight, ``reg``."""
-        final, content = self._encode()
+        return self._terms(batch, *self._encode())
+
+    def _terms(self, batch: Batch, final: Embeddings, content: Tensor) -> dict[str, Tensor]:
         user, item = map(normalize_rows, final)
         negative = self.config.uniform_items == "negative"
         users, of_users = batch.user.unique(return_counts=True)
@@ -133,6 +147,9 @@ class CM3(BlockRecommender):
             ),
             **self.penalty_of(final),
         }
+
+    def _scoring(self, final: Embeddings) -> Embeddings:
+        return Embeddings(*map(normalize_rows, final)) if self.config.score_norm else final
 
     def _encode(self) -> tuple[Embeddings, Tensor]:
         """Return the final vectors, and the mixed content of all items."""

@@ -1,13 +1,11 @@
 """What models with a contrastive term share: the term's weight, and where it comes from."""
 
-from collections.abc import Mapping
-from typing import Self
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from mmgraph.models.base import Batch, EmbeddingConfig, IdRecommender, Rows, Stage
+from mmgraph.models.terms import terms_of
 
 
 class ContrastiveConfig(EmbeddingConfig):
@@ -20,19 +18,6 @@ class ContrastiveConfig(EmbeddingConfig):
 
     contrast_weight: float = Field(default=0.01, ge=0)
     temperature: float = Field(default=0.2, gt=0)
-
-
-class RowsAndTerms(Rows):
-    """The rows of a batch, and the terms of the loss made of what the rows are made of."""
-
-    terms: Mapping[str, Tensor]
-
-    @classmethod
-    def of(cls, rows: Rows, terms: Mapping[str, Tensor]) -> Self:
-        """Put terms to rows."""
-        both = cls(*rows)
-        both.terms = terms
-        return both
 
 
 class Contrastive(IdRecommender):
@@ -48,8 +33,7 @@ class Contrastive(IdRecommender):
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return ``reg`` and ``contrast``, each if it has a weight."""
-        assert isinstance(rows, RowsAndTerms)
-        return {**super().penalties(batch, rows), **rows.terms}
+        return {**super().penalties(batch, rows), **terms_of(rows)}
 
 
 def renumbered(batch: Batch) -> tuple[Tensor, Tensor, Batch]:

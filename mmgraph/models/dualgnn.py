@@ -106,6 +106,8 @@ class DualGNN(UserGraphRecommender):
         if self.config.construction == "cat_mlp":
             joined: Tensor = self.joined(torch.cat(users, dim=1))
             return joined
+        if len(users) == 1 and self.user_weight is None:
+            return users[0]
         stacked, shares = torch.stack(users, dim=1), self.user_shares()
         if shares is not None:
             return (stacked * shares[:, :, None]).sum(dim=1)

@@ -12,6 +12,7 @@ from torch_geometric.data import HeteroData
 from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
 from mmgraph.models.inputs import required_features
 from mmgraph.models.modality_blocks import BlockConfig, BlockRecommender
+from mmgraph.models.terms import RowsAndTerms, terms_of
 from mmgraph.nn import ProgressiveWeights, cosine_transform
 from mmgraph.nn.fusion import keep_present
 from mmgraph.nn.progressive import Copied
@@ -38,12 +39,6 @@ class LIRDRecConfig(BlockConfig):
     pwc_copy: Copied | None = None
     preset: Literal["paper", "as_released"] = "paper"
     reg_weight: float = Field(default=1e-4, ge=0)
-
-
-class TableRows(Rows):
-    """Rows of a batch that know the tables they were taken from."""
-
-    tables: Embeddings
 
 
 class LIRDRec(BlockRecommender):
@@ -108,13 +103,11 @@ class LIRDRec(BlockRecommender):
     def batch_rows(self, batch: Batch) -> Rows:
         """Return the rows of a batch; in training the users' weights are remembered for the next epoch."""
         final = self.smoothed(partial(self.weights, remember=self.training))
-        rows = TableRows(*rows_of(final, batch))
-        rows.tables = final
-        return rows
+        return RowsAndTerms.of(rows_of(final, batch), self.penalty_of(final))
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return ``reg`` on the final rows of all users and items, if it has a weight."""
-        return self.penalty_of(rows.tables if isinstance(rows, TableRows) else self.encode())
+        return terms_of(rows)
 
 
 def transformed(

@@ -69,8 +69,8 @@ class MARIO(Wrapper):
     The part :math:`IN` and the user are the backbone's, the others are encoded features, as wide. A modality that an
     item lacks is no part of it. Training encodes the items of the batch only.
 
-    Source: Kim et al., 2022 (MARIO); the forms of attention, encoders and decoders are our readings, see
-    :class:`mmgraph.nn.ModalityAttention` and :class:`mmgraph.nn.ModalityDecoders`.
+    Source: Kim et al., 2022 (MARIO): follows the authors' slides; the forms of attention, encoders and decoders are
+    our readings, see :class:`mmgraph.nn.ModalityAttention` and :class:`mmgraph.nn.ModalityDecoders`.
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
-from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, RowsAndTerms, renumbered
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, renumbered
 from mmgraph.models.inputs import (
     item_content_graph,
     items_of_users,
     required_features,
     user_item_adjacency,
 )
+from mmgraph.models.terms import RowsAndTerms
 from mmgraph.nn import (
     BufferList,
     LayerStack,
@@ -101,8 +102,8 @@ class MGCN(Contrastive):
         self.purifiers = nn.ModuleList(SigmoidGate(dim, dim) for _ in features)
         self.attention = QueryAttention(dim, len(features))
         # With one modality everything is common, and nothing specific is left to a gate.
-        several = features if len(features) > 1 else ()
-        self.preferences = nn.ModuleList(SigmoidGate(dim, dim) for _ in several)
+        self.num_gates = len(features) if len(features) > 1 else 0
+        self.preferences = nn.ModuleList(SigmoidGate(dim, dim) for _ in range(self.num_gates))
         has = torch.stack([has for _, has in features.values()], dim=1)
         self.has = BufferList([matmul(self.histories, has.float()) > 0, has])
 
@@ -161,7 +162,8 @@ class MGCN(Contrastive):
         parts, masks = views.split(self.config.embedding_dim, dim=1), has.unbind(dim=1)
         common: Tensor = self.attention(parts, masks)
         side = torch.zeros_like(common)
-        for gate, view, mask in zip(self.preferences, parts, masks, strict=False):
+        specific = parts[: self.num_gates], masks[: self.num_gates]
+        for gate, view, mask in zip(self.preferences, *specific, strict=True):
             side = side + keep_present(gate(view - common, behaviour), mask)
         count = has.sum(dim=1, keepdim=True)
         if self.config.preset == "as_released":

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import Batch, Embeddings, Paper, Rows, distinct_items, rows_of
-from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, RowsAndTerms
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
 from mmgraph.models.latent_structure import LatentStructure, LatentStructureConfig
+from mmgraph.models.terms import RowsAndTerms
 from mmgraph.nn import QueryAttention, info_nce, normalize_rows
 from mmgraph.nn.learned_graphs import ItemGraph
 

@@ -132,9 +132,10 @@ class UserGraphRecommender(Recommender):
             num_layers=config.num_layers,
             init=config.init,
         )
-        self.weights = weights
+        # The softmax of one number is one, whatever the number.
+        self.weights = "none" if weights == "softmax" and len(features) == 1 else weights
         self.user_weight: nn.Parameter | None = None
-        if weights != "none":
+        if self.weights != "none":
             start = id_embedding(self.num_users, len(features), init=config.init)
             share = nn.Parameter(start.detach().softmax(dim=1))
             self.user_weight = share if weights == "free" else start
@@ -144,7 +145,9 @@ class UserGraphRecommender(Recommender):
         )
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return ``reg`` on the preferences of the batch's users and on all weights."""
+        """Return ``reg`` on the preferences of the batch's users and on all weights, if it has a weight."""
+        if not self.config.reg_weight:
+            return {}
         own = self.gcn.user_preference.index_select(0, batch.user)
         blocks = [*own.split(self.config.embedding_dim, dim=1)]
         if self.user_weight is not None:

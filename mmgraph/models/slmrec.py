@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
-from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, RowsAndTerms, renumbered
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, renumbered
 from mmgraph.models.inputs import required_features, user_item_adjacency
+from mmgraph.models.terms import RowsAndTerms
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, UserItemPropagation, info_nce
 from mmgraph.nn.encoders import Init, affine
 
@@ -87,8 +88,11 @@ class SLMRec(Contrastive):
         self.propagation = UserItemPropagation(adjacency, num_layers=config.num_layers)
         self.task = config.ssl_task if config.contrast_weight else "none"
         self.contrast = partial(info_nce, temperature=config.ssl_temperature)
-        gaps = config.dropout if "fd" in self.task else 0.0
-        self.disturbed = UserItemPropagation(adjacency, num_layers=config.num_layers, dropout=gaps)
+        if self.task not in ("none", "fac"):
+            gaps = config.dropout if "fd" in self.task else 0.0
+            self.disturbed = UserItemPropagation(
+                adjacency, num_layers=config.num_layers, dropout=gaps
+            )
         self.content = ModalityEncoders(
             features, lambda width: ModalityEncoder(width, dim), unit=True
         )

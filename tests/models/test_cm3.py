@@ -178,6 +178,22 @@ def test_similarities_that_are_constants_pass_no_gradient():
     assert not torch.allclose(free.projections[0].weight.grad, found["projections.0.weight"])
 
 
+def test_similarities_that_learn_grow_and_constants_do_not():
+    """The loss falls with every similarity: what may raise them calibrates less and less."""
+    found = {}
+    for detach_sim in (True, False):
+        model = make(detach_sim=detach_sim, gamma=1.0).train()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for _ in range(100):
+            optimizer.zero_grad()
+            losses(model, board_batch()).backward()
+            optimizer.step()
+        content = model.eval()._encode()[1].detach()
+        found[detach_sim] = (content @ content.T)[~torch.eye(12, dtype=torch.bool)]
+    assert found[False].mean() > 0.7 > 0.4 > found[True].mean()
+    assert found[False].std() < 0.5 * found[True].std()
+
+
 def test_items_of_like_content_repel_each_other_less():
     """Unit rows are pushed apart by e^(2t(cos - s)): the pair (4, 6) has the larger s of its two pairs."""
     model = make().eval()

@@ -11,7 +11,7 @@ from mmgraph.models.dragon import DRAGON, DRAGONConfig
 from mmgraph.models.dualgnn import DualGNN, DualGNNConfig
 from mmgraph.sparse import SparseAdjacency
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, oracles
-from mmgraph.testing.contract import board_batch, disturb
+from mmgraph.testing.contract import board_batch, disturb, losses
 
 EVERYONE = torch.arange(12)
 CHOICES = [("text",), ("image",), ("text", "image"), ("text", "image", "sound")]
@@ -69,9 +69,11 @@ def dense(model, weights):
 def test_encode_equals_the_dense_equations(modalities, preset):
     model = make(board(*modalities), preset=preset).eval()
     disturb(model)
-    weights = model.user_weight.detach().numpy()
-    if preset == "paper":
-        weights = np.exp(weights) / np.exp(weights).sum(axis=1, keepdims=True)
+    weights = np.ones((12, 1))
+    if model.user_weight is not None:
+        weights = model.user_weight.detach().numpy()
+        if preset == "paper":
+            weights = np.exp(weights) / np.exp(weights).sum(axis=1, keepdims=True)
     for found, expected in zip(model.encode(), dense(model, weights), strict=True):
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-5, atol=1e-6)
 
@@ -211,6 +213,14 @@ def test_weights_are_a_softmax_and_free_as_released():
         paper.user_weight.mul_(5.0)
     torch.testing.assert_close(paper.user_shares().sum(dim=1), torch.ones(12).double())
     assert (released.user_shares().sum(dim=1) > 4.9).all()
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_with_one_modality_nothing_is_weighed_and_nothing_idle(modality):
+    model = make(board(modality), reg_weight=0.0).train()
+    assert model.user_weight is None
+    losses(model, board_batch()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
 def test_losses_by_hand():

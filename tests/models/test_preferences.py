@@ -63,6 +63,11 @@ def test_the_penalty_is_on_ids_and_preferences_of_the_batch():
     assert with_ids(reg_weight=0.0).penalties(batch, ids) == {}
 
 
+def test_preferences_over_a_user_graph_have_no_penalty_without_a_weight():
+    model, batch = smoothed("softmax", reg_weight=0.0), board_batch()
+    assert model.penalties(batch, None) == {}
+
+
 def test_rows_that_score_cannot_be_penalised():
     with pytest.raises(ValueError, match="reg_rows"):
         PreferenceConfig(name="seer", reg_rows="final")
