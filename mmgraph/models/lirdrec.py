@@ -57,7 +57,8 @@ class LIRDRec(BlockRecommender):
     Source: Zhou et al., 2025 (LIRDRec), as its code has it, but for what users' weights remember: the code copies the
     softmax, which approaches uniform weights, where the abstract speaks of weights that are learned step by step and
     kept: ``pwc_copy``, ``preset="as_released"``. The code scores with what the last training batch left; here every
-    score is of the present parameters. A modality that an item lacks is zero in its block and in the common one.
+    score is of the present parameters. The item graph counts modalities alike where theirs gives the image 0.1
+    (``shares``). A modality that an item lacks is zero in its block and in the common one.
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph

@@ -24,8 +24,8 @@ class MMGCNConfig(PreferenceConfig):
         latent_dim: Features wider than this are projected to it first; 0 leaves all at their width.
         trainable_ids: Whether ids and preferences learn; by default they do, and not in the preset ``as_released``.
         preset: ``paper``: the modalities are added up; ``as_released``: averaged, and three defaults are those of the
-            authors' code: three layers whatever is asked for, always concatenated, on ids and preferences that stay
-            at their random start.
+            authors' code, which ignores its keys for them: three layers, concatenated, on ids and preferences that
+            stay at their random start.
     """
 
     name: Literal["mmgcn"] = "mmgcn"

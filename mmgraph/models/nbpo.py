@@ -35,7 +35,7 @@ class NBPOConfig(WrapperConfig):
         num_negatives: Unvoted items drawn for each positive one.
         flip_dim: Width of the factors of the flip rate.
         flip_from: Whether an item's factors are a row of its own, or made from its features.
-        flip_reg_weight: Weight of the penalty on the flip factors; without one flip rates drift up.
+        flip_reg_weight: Weight of the penalty on the flip factors, which pulls flip rates towards one half.
     """
 
     name: Literal["nbpo"] = "nbpo"

@@ -60,8 +60,8 @@ class SLMRec(Contrastive):
 
     Source: Tao et al., 2022 (SLMRec), and its code. Its chain of tasks for image, sound and text is one of any number
     of modalities here, all of width d but the last of several, which has d/2. Its L2 term is that of the optimiser,
-    ``training.weight_decay``. A modality that an item lacks is a zero row that receives from the item's users; the
-    item is no part of that modality's task.
+    ``training.weight_decay``. The view that ``fm`` leaves out may be the ids. A modality that an item lacks is a zero
+    row that receives from the item's users; the item is no part of that modality's task.
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -19,16 +21,36 @@ OPTIONS = {"embedding_dim": 8, "hidden_dim": 16}
 BATCH = Batch(torch.tensor([1, 3, 3, 5]), torch.tensor([3, 5, 7, 7]), torch.tensor([4, 6, 0, 4]))
 
 
+class HeldCM3(CM3):
+    """CM3 whose similarities stay those of its first losses, as they do for a gradient."""
+
+    held = None
+
+    def _similarity(self, content, items):
+        if self.held is None:
+            self.held = super()._similarity(content, items)
+        return self.held
+
+
 class TestCM3(RecommenderContract):
     model, options = CM3, OPTIONS
 
+    def test_gradients_equal_finite_differences(self):
+        """Slopes are of the loss as its gradient sees it: similarities are constants."""
+        held = {"model": HeldCM3, "options": self.options}
+        type("Held", (RecommenderContract,), held)().test_gradients_equal_finite_differences()
 
-class TestOnTheSphere(RecommenderContract):
-    model, options = CM3, {**OPTIONS, "score_norm": True}
+
+class TestOnTheSphere(TestCM3):
+    options: ClassVar = {**OPTIONS, "score_norm": True}
 
 
-class TestSpreadPositives(RecommenderContract):
-    model, options = CM3, {**OPTIONS, "uniform_items": "positive", "num_layers": 1}
+class TestSpreadPositives(TestCM3):
+    options: ClassVar = {**OPTIONS, "uniform_items": "positive", "num_layers": 1}
+
+
+class TestLearnedSimilarities(RecommenderContract):
+    model, options = CM3, {**OPTIONS, "detach_sim": False}
 
 
 def board(*modalities, **options):
@@ -173,7 +195,7 @@ def test_similarities_that_are_constants_pass_no_gradient():
         expected = model.get_parameter(name).grad
         torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-14)
     assert found["projections.0.weight"].any()
-    free = make().eval()
+    free = make(detach_sim=False).eval()
     free.losses(BATCH)["uniform_item"].backward()
     assert not torch.allclose(free.projections[0].weight.grad, found["projections.0.weight"])
 
