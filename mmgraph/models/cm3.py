@@ -35,7 +35,8 @@ class CM3Config(BlockConfig):
         mix_order: Modalities that are mixed first, in this order; the others follow as the data set has them. It
             matters for more than two.
         uniform_items: Which items of the batch are spread: the sampled ``negative`` ones or the ``positive`` ones.
-        detach_sim: Whether the similarities are constants; else the model lowers its loss by raising them.
+        detach_sim: Whether the similarities are constants; else the model lowers its loss by raising them, and all soon
+            are nearly one. Which is better depends on the data.
         score_norm: Whether vectors of unit length score, as they do in the losses; lengths of items change rankings.
     """
 
@@ -47,7 +48,7 @@ class CM3Config(BlockConfig):
     alpha: float = Field(default=0.5, gt=0)
     mix_order: tuple[str, ...] = ()
     uniform_items: Literal["negative", "positive"] = "negative"
-    detach_sim: bool = True
+    detach_sim: bool = False
     score_norm: bool = False
 
     @model_validator(mode="after")
@@ -76,11 +77,10 @@ class CM3(BlockRecommender):
     :math:`q_l`, clamped. The score is the inner product, of vectors as long as they are.
 
     Source: Zhou et al., 2025 (CM3): follows the authors' released code; the paper's text was not consulted. The code
-    lets the similarities learn, which makes all of them one within an epoch, so that nothing is calibrated any more:
-    ``detach_sim=False``. It keeps the mixture of the last training batch for its scores; here it is half-way outside of
-    training. The item graph counts modalities alike where theirs gives the image 0.1 (``shares``). Beyond two
-    modalities the mixture is ours. Projections start Xavier-uniform with zero bias. A modality that an item lacks is
-    left out of its mixture and starts from zero in its own block; an item without any has similarity 0 to all.
+    keeps the mixture of the last training batch for its scores; here it is half-way outside of training. The item graph
+    counts modalities alike where theirs gives the image 0.1 (``shares``). Beyond two modalities the mixture is ours.
+    Projections start Xavier-uniform with zero bias. A modality that an item lacks is left out of its mixture and starts
+    from zero in its own block; an item without any has similarity 0 to all.
 
     Example:
         >>> import torch

@@ -1,5 +1,3 @@
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import torch
@@ -35,22 +33,22 @@ class HeldCM3(CM3):
 class TestCM3(RecommenderContract):
     model, options = CM3, OPTIONS
 
+
+class TestOnTheSphere(RecommenderContract):
+    model, options = CM3, {**OPTIONS, "score_norm": True}
+
+
+class TestSpreadPositives(RecommenderContract):
+    model, options = CM3, {**OPTIONS, "uniform_items": "positive", "num_layers": 1}
+
+
+class TestConstantSimilarities(RecommenderContract):
+    model, options = CM3, {**OPTIONS, "detach_sim": True}
+
     def test_gradients_equal_finite_differences(self):
         """Slopes are of the loss as its gradient sees it: similarities are constants."""
         held = {"model": HeldCM3, "options": self.options}
         type("Held", (RecommenderContract,), held)().test_gradients_equal_finite_differences()
-
-
-class TestOnTheSphere(TestCM3):
-    options: ClassVar = {**OPTIONS, "score_norm": True}
-
-
-class TestSpreadPositives(TestCM3):
-    options: ClassVar = {**OPTIONS, "uniform_items": "positive", "num_layers": 1}
-
-
-class TestLearnedSimilarities(RecommenderContract):
-    model, options = CM3, {**OPTIONS, "detach_sim": False}
 
 
 def board(*modalities, **options):
@@ -195,7 +193,7 @@ def test_similarities_that_are_constants_pass_no_gradient():
         expected = model.get_parameter(name).grad
         torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-14)
     assert found["projections.0.weight"].any()
-    free = make(detach_sim=False).eval()
+    free = make().eval()
     free.losses(BATCH)["uniform_item"].backward()
     assert not torch.allclose(free.projections[0].weight.grad, found["projections.0.weight"])
 
