@@ -36,7 +36,7 @@ def test_rows_with_terms_are_rows():
 
 
 def test_rows_that_carry_nothing_are_refused():
-    with pytest.raises(TypeError, match="that batch_rows.. returned .got Rows.; pass them on"):
+    with pytest.raises(TypeError, match=r"that batch_rows.. returned .got Rows.; pass them on"):
         terms_of(Rows(*torch.zeros(3, 1, 2)))
 
 
