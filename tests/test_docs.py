@@ -13,6 +13,7 @@ import math
 import re
 import shlex
 import sys
+import tomllib
 import types
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from pydantic_core import PydanticUndefined
 
 import mmgraph
 from mmgraph.cli import app
+from mmgraph.models import get_model
+from mmgraph.models.base import EmbeddingConfig
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
@@ -37,6 +40,7 @@ _NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?")
 _LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
 
 _ROW_KEYS = ("name", "embedding_dim", "reg_kind", "init")  # those of all models with rows
+_SHARED_KEYS = ("name", "embedding_dim", "reg_kind")  # in the tables that the models share
 # Tables of keys that a reader may trust: page, class, keys whose default is said in words.
 KEY_TABLES = [
     ("guide/data.md", "mmgraph.data:SplitConfig", ()),
@@ -44,7 +48,14 @@ KEY_TABLES = [
     ("guide/training.md", "mmgraph.training:TrainingConfig", ()),
     ("guide/evaluation.md", "mmgraph.evaluation:EvaluationConfig", ()),
     ("howto/unlearn.md", "mmgraph.unlearning:UnlearningConfig", ()),
+    ("guide/models.md", "mmgraph.models.bpr_mf:BPRMFConfig", _SHARED_KEYS),
     ("guide/models.md", "mmgraph.models.cb:CBConfig", ("name", "shares")),
+    ("guide/models.md", "mmgraph.models.dragon:DRAGONConfig", ("name", "shares")),
+    ("guide/models.md", "mmgraph.models.freedom:FREEDOMConfig", (*_SHARED_KEYS, "shares")),
+    ("guide/models.md", "mmgraph.models.lattice:LATTICEConfig", _SHARED_KEYS),
+    ("guide/models.md", "mmgraph.models.lightgcn:LightGCNConfig", _SHARED_KEYS),
+    ("guide/models.md", "mmgraph.models.ngcf:NGCFConfig", _SHARED_KEYS),
+    ("guide/models.md", "mmgraph.models.vbpr:VBPRConfig", _SHARED_KEYS),
     ("guide/models/mm_gef.md", "mmgraph.models.mm_gef:MMGEFConfig", ("name", "init")),
     ("guide/models/contrastive.md", "mmgraph.models.micro:MICROConfig", _ROW_KEYS),
     ("guide/models/contrastive.md", "mmgraph.models.mgcn:MGCNConfig", _ROW_KEYS),
@@ -223,3 +234,55 @@ def test_tables_name_every_key_and_its_default(
         assert field.default is not PydanticUndefined
         default = "none" if field.default is None else json.dumps(field.default)
         assert (key, default) in rows, f"{page}: no row | `{key}` | `{default}` |"
+
+
+def test_the_guide_has_the_shared_defaults_of_every_model() -> None:
+    keys = ("reg_weight", "reg_kind", "reg_rows", "init")
+    expected = {}
+    for model in mmgraph.MODELS:
+        fields = get_model(model).Config.model_fields
+        if issubclass(get_model(model).Config, EmbeddingConfig):
+            assert fields["embedding_dim"].default == 64
+            expected[model] = tuple(json.dumps(fields[key].default) for key in keys)
+    text = (DOCS / "guide/models.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| `(\w+)` \|" + r" `([^`]+)` \|" * len(keys) + "$", re.MULTILINE)
+    assert {name: tuple(cells) for name, *cells in row.findall(text)} == expected
+
+
+def test_every_module_of_the_models_has_a_reference_section() -> None:
+    text = (DOCS / "reference/models.md").read_text(encoding="utf-8")
+    modules = [path.stem for path in (REPOSITORY / "mmgraph/models").glob("[!_]*.py")]
+    missing = [m for m in modules if f"automodule:: mmgraph.models.{m}\n" not in text]
+    assert missing == []
+
+
+def test_the_reference_lists_the_keys_of_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sphinx", reason="needs the extra docs")
+    monkeypatch.syspath_prepend(str(DOCS / "_extensions"))
+    extension = importlib.import_module("config_keys")
+    page = (DOCS / "reference/config.md").read_text(encoding="utf-8")
+    assert "```{model-keys}\n" in page
+    listed = [extension.model_section(model) for model in mmgraph.MODELS]
+    assert [str(section["names"][0]) for section in listed] == [
+        f"model-{m}" for m in mmgraph.MODELS
+    ]
+    for model, section in zip(mmgraph.MODELS, listed, strict=True):
+        missing = [
+            key
+            for key in get_model(model).Config.model_fields
+            if f"model.{key}" not in section.astext()
+        ]
+        assert missing == [], model
+
+
+def test_the_design_page_has_the_layers_that_are_checked() -> None:
+    tools = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contract = tools["importlinter"]["contracts"][0]
+    layers = [re.findall(r"\w+", layer) for layer in contract["layers"]]
+    package = REPOSITORY / "mmgraph"
+    there = [
+        [part for part in layer if (package / part).is_dir() or (package / f"{part}.py").is_file()]
+        for layer in layers
+    ]
+    drawn = next(block for block in blocks(DOCS / "design/index.md") if block.language == "text")
+    assert [re.findall(r"\w+", line) for line in drawn.text.splitlines()] == there

@@ -1,4 +1,4 @@
-"""A directive that lists the keys of a configuration class, so that the page cannot lag behind the code."""
+"""Directives that list the keys of configuration classes, so that the page cannot lag behind the code."""
 
 import json
 import types
@@ -14,6 +14,9 @@ from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from mmgraph.models import MODELS, get_model
+from mmgraph.models.backbone import WrapperConfig
+
 
 class ConfigKeys(SphinxDirective):
     """Table of key, values and default of one class, given as ``module:Class``."""
@@ -24,14 +27,52 @@ class ConfigKeys(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         module, _, name = self.arguments[0].partition(":")
-        model: type[BaseModel] = getattr(import_module(module), name)
-        prefix = f"{self.options['table']}." if "table" in self.options else ""
-        rows = [
-            (f"{prefix}{key}", values_of(field), default_of(field))
-            for key, field in model.model_fields.items()
-            if not holds_keys(field.annotation)
-        ]
-        return [build_table(("key", "values", "default"), rows)]
+        config: type[BaseModel] = getattr(import_module(module), name)
+        return [keys_table(config, table=self.options.get("table", ""))]
+
+
+class ModelKeys(SphinxDirective):
+    """Keys of every registered model, each under a heading of its own."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each model."""
+        sections = [model_section(name) for name in MODELS]
+        for section in sections:
+            self.state.document.note_implicit_target(section, section)
+        return [*sections]
+
+
+def model_section(name: str) -> nodes.section:
+    """Return the keys of a model, and the keys of its graph whose default is another one for it."""
+    model = get_model(name)
+    section = nodes.section("", nodes.title(text=name), names=[f"model-{name}"])
+    section += keys_table(model.Config, table="model")
+    if issubclass(model.Config, WrapperConfig):
+        inside = str(model.Config.default_backbone["name"])
+        section += sentence(
+            "model.backbone", " is a table: the name of the model inside, by default "
+        )
+        section[-1] += [nodes.literal(text=inside), nodes.Text(", and its keys.")]
+    for key, value in model.graph_defaults(model.Config(name=name)).items():
+        section += sentence(f"graph.{key}", " is by default ")
+        section[-1] += [nodes.literal(text=json.dumps(value)), nodes.Text(".")]
+    return section
+
+
+def sentence(key: str, text: str) -> nodes.paragraph:
+    """Return a paragraph that begins with a key."""
+    return nodes.paragraph("", "", nodes.literal(text=key), nodes.Text(text))
+
+
+def keys_table(config: type[BaseModel], *, table: str = "") -> nodes.table:
+    """Return key, values and default of a class; ``table`` goes before each key, with a dot."""
+    prefix = f"{table}." if table else ""
+    rows = [
+        (f"{prefix}{key}", values_of(field), default_of(field))
+        for key, field in config.model_fields.items()
+        if not holds_keys(field.annotation)
+    ]
+    return build_table(("key", "values", "default"), rows)
 
 
 def values_of(field: FieldInfo) -> str:
@@ -94,4 +135,5 @@ def row(cells: typing.Iterable[nodes.Node]) -> nodes.row:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive."""
     app.add_directive("config-keys", ConfigKeys)
+    app.add_directive("model-keys", ModelKeys)
     return {"parallel_read_safe": True}
