@@ -175,6 +175,17 @@ def _check_modality(name: str) -> str:
     return name
 
 
+def _check_name(name: str) -> str:
+    """Refuse what cannot be the name of one folder: runs, graphs and recipes go by it."""
+    inside = name.isprintable() and not set(name) & set("/\\") and not name.startswith(".")
+    if not inside or not 0 < len(name) <= 100:
+        raise ValueError(
+            f"a data set's runs lie in a folder of its name (got {name!r}); use 1 to 100 printable characters, no / "
+            "or \\, and no dot in front"
+        )
+    return name
+
+
 class DatasetCard(_Table):
     """All of ``dataset.toml``.
 
@@ -188,7 +199,7 @@ class DatasetCard(_Table):
         features: Modalities in the order of the file.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, AfterValidator(_check_name)]
     licence: str = ""
     source: str = ""
     interactions: InteractionsCard

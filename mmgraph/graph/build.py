@@ -66,7 +66,7 @@ class GraphConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    k: int = 10
+    k: int = Field(default=10, ge=1, strict=True)
     metric: Metric = "cosine"
     method: Method = "auto"
     min_recall: float = Field(default=1.0, gt=0, le=1)

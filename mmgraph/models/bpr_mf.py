@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import Field
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import EmbeddingConfig, Embeddings, IdRecommender, Paper
@@ -12,7 +13,7 @@ class BPRMFConfig(EmbeddingConfig):
     """Options of BPR-MF."""
 
     name: Literal["bpr_mf"] = "bpr_mf"
-    reg_weight: float = 3e-2
+    reg_weight: float = Field(default=3e-2, ge=0)
     init: Init = "xavier_uniform"
 
 

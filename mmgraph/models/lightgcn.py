@@ -24,7 +24,7 @@ class LightGCNConfig(EmbeddingConfig):
 
     name: Literal["lightgcn"] = "lightgcn"
     num_layers: int = Field(default=3, ge=0)
-    reg_weight: float = 3e-3
+    reg_weight: float = Field(default=3e-3, ge=0)
     init: Init = "normal0.1"
 
 

@@ -71,7 +71,7 @@ class MMGEFConfig(EmbeddingConfig):
     graph_norm: Literal["none", "row", "sym"] = "none"
     exclude_self: bool = False
     cold_id_scale: float = Field(default=1.0, ge=0)
-    reg_weight: float = 1e-2
+    reg_weight: float = Field(default=1e-2, ge=0)
     reg_rows: Literal["ego", "final"] = "final"
     init: Init = "xavier_uniform"
 

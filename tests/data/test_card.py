@@ -47,6 +47,18 @@ def test_the_folder_names_the_data_set_when_the_card_does_not(tmp_path: Path) ->
     assert read_card(write_card(tmp_path, INTERACTIONS)).name == tmp_path.name
 
 
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a\\\\b", "a\\nb", ".hidden", "", "n" * 101])
+def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    assert "use 1 to 100 printable characters" in message_of(
+        tmp_path, f'name = "{name}"\n{INTERACTIONS}'
+    )
+
+
+def test_a_name_may_be_of_any_script(tmp_path: Path) -> None:
+    card = write_card(tmp_path, f'name = "Bücher & 書 (v2)"\n{INTERACTIONS}')
+    assert read_card(card).name == "Bücher & 書 (v2)"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

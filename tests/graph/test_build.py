@@ -262,6 +262,8 @@ def test_k_that_does_not_fit_names_the_modality(dataset):
         {"co_item_top_k": 0},
         {"co_max_interactions": 0},
         {"k": "x"},
+        {"k": 0},
+        {"k": True},
         {"method": "fast"},
         {"min_recall": 0},
         {"min_recall": 2},

@@ -3,6 +3,7 @@ import inspect
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mmgraph.config import Recipe
 from mmgraph.graph import build_graph
@@ -55,3 +56,11 @@ def test_presets_and_wrappers_are_read_from_the_configs():
     assert not facts["mm_gef"].wraps
     assert "w/o CF" in facts["mm_gef"].ablations
     assert issubclass(get_model("mario"), Recommender)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_no_model_takes_a_penalty_below_zero(name):
+    config = get_model(name).Config
+    for key in (key for key in config.model_fields if key.endswith("reg_weight")):
+        with pytest.raises(ValidationError, match="greater than or equal to 0"):
+            config(**{key: -1.0})
