@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ from mmgraph.training import (
     measure_memory,
 )
 from mmgraph.training.neighbors import NeighborhoodSampler
+from mmgraph.training.random_state import own_random
 
 __all__ = ["Observer", "Run", "evaluate", "load_run", "resume", "train"]
 
@@ -128,9 +128,8 @@ def train(
         data = dataset if isinstance(dataset, MultimodalDataset) else load_data(resolved)
         resolved = resolved.fitted_to(data.num_items)
         parts = _prepare(resolved, data, observer, device, cache, limit)
-        target = Path(out) if out is not None else _free_folder(data.name, resolved)
         folder = RunFolder.create(
-            target,
+            _default_folder(data.name, resolved) if out is None else out,
             lambda new: write_inputs(
                 new,
                 data,
@@ -141,8 +140,10 @@ def train(
                 device=device,
                 memory=parts.memory.record(),
             ),
+            numbered=out is None,
         )
-        return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
+        with folder.training():
+            return _train_and_save(Run(folder, resolved, device=device), data, parts, observer)
 
 
 def resume(
@@ -165,7 +166,8 @@ def resume(
         observer: Is told what happens.
 
     Raises:
-        ConfigError: it is no run folder, its data set has changed, or it would need more than ``max_memory``.
+        ConfigError: it is no run folder, another process trains it, its data set has changed, or it would need more
+            than ``max_memory``.
     """
     observer = observer or Observer()
     limit = _limit(max_memory)
@@ -173,16 +175,17 @@ def resume(
     loaded = load_run(run, dataset=dataset, device=device)
     if loaded.folder.is_complete:
         return loaded
-    begun_in = loaded.folder.read_json(names.ENVIRONMENT)
-    before = torch.get_num_threads()
-    torch.set_num_threads(begun_in.get("threads") or before)
-    try:
-        observer.phase("reading the data")
-        with use_backend(_backend_to_keep(loaded, begun_in.get("sparse_backend"), observer)):
-            parts = _prepare(loaded.recipe, loaded.dataset, observer, device, cache, limit)
-            return _train_and_save(loaded, loaded.dataset, parts, observer)
-    finally:
-        torch.set_num_threads(before)
+    with loaded.folder.training():
+        begun_in = loaded.folder.read_json(names.ENVIRONMENT)
+        before = torch.get_num_threads()
+        torch.set_num_threads(begun_in.get("threads") or before)
+        try:
+            observer.phase("reading the data")
+            with use_backend(_backend_to_keep(loaded, begun_in.get("sparse_backend"), observer)):
+                parts = _prepare(loaded.recipe, loaded.dataset, observer, device, cache, limit)
+                return _train_and_save(loaded, loaded.dataset, parts, observer)
+        finally:
+            torch.set_num_threads(before)
 
 
 def evaluate(
@@ -297,21 +300,23 @@ def cold_start_note(recipe: Recipe) -> str:
 
 
 def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:
+    if run.folder.is_complete:  # another process has finished it just now
+        return run
     begin = time.perf_counter()
     recipe, folder = run.recipe, run.folder
     model, sampler, validator, tester, _, build_s = parts
     observer.started(folder.path)
     checkpoints = CheckpointStore(folder / names.CHECKPOINTS)
     restored = checkpoints.latest()
-    log = EpochLog(folder, restored.state["progress"]["history"] if restored else ())
+    before = restored.state["progress"] if restored else {}
+    log = EpochLog(folder, before.get("history", ()))
 
     def on_epoch(report: EpochReport) -> None:
         log.add(report.record(), epoch_s=report.epoch_s, eval_s=report.eval_s)
         observer.epoch(report, recipe)
 
     observer.phase(f"{'training' if model.stages else 'validating'} {recipe.model.name}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with own_random(sampler.device, seed=recipe.seed):
         result = fit(
             model,
             sampler,
@@ -325,7 +330,8 @@ def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: 
     observer.phase("ranking the test part")
     # The one place where the test part is opened, after the last decision has been made.
     test = tester.evaluate(score_function(model), observer.progress)
-    total_s = build_s + time.perf_counter() - begin
+    # What an interrupted process did before its last checkpoint counts too.
+    total_s = build_s + before.get("seconds", 0.0) + time.perf_counter() - begin
     timings = {"build_s": build_s, **log.timings(), "total_s": total_s}
     metrics = {
         "epochs": result.epochs,
@@ -363,7 +369,5 @@ def tester_of(
     )
 
 
-def _free_folder(dataset: str, recipe: Recipe) -> Path:
-    base = Path("runs") / dataset / f"{recipe.model.name}-seed{recipe.seed}"
-    numbered = (base.with_name(f"{base.name}-{number}") for number in count(2))
-    return next(path for path in chain([base], numbered) if not path.exists())
+def _default_folder(dataset: str, recipe: Recipe) -> Path:
+    return Path("runs") / dataset / f"{recipe.model.name}-seed{recipe.seed}"

@@ -1,11 +1,17 @@
 """Files and folders that appear whole or not at all, whatever happens while they are written."""
 
+import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+# What a file system answers that knows no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -40,11 +46,21 @@ def write_file(target: Path, content: bytes) -> None:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, replace: bool = True) -> Iterator[Path]:
     """Give an empty folder beside the target to fill; flush it and put it in the target's place at the end.
 
     A folder that is already there is put aside, replaced, and removed; whether it may be is the caller's to check. If
     the block fails, it stays as it was, and if the process dies between the two renames, the next call finds it aside.
+
+    Without ``replace`` the folder takes the place of nothing or of an empty folder. That is decided by the rename
+    itself, and no other process fills the same folder, so of several that make the same target one succeeds.
+
+    Args:
+        target: Where it will be.
+        replace: Whether what is there may be replaced.
+
+    Raises:
+        OSError: without ``replace``, there is something at the target; it is left as it is.
 
     Example:
         >>> import tempfile
@@ -54,6 +70,12 @@ def new_folder(target: Path) -> Iterator[Path]:
         >>> [path.name for path in target.iterdir()]
         ['a.txt']
     """
+    with _replacing(target) if replace else _claiming(target) as folder:
+        yield folder
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     target = Path(os.path.abspath(target))
     partial, old = _partial(target), target.with_name(f".{target.name}.old")
     if old.exists() and not target.exists():
@@ -62,8 +84,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        for path in (*partial.rglob("*"), partial):
-            flush(path)
+        _flush_all(partial)
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)
             target.rename(old)
@@ -78,6 +99,77 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
     flush(target.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _claiming(target: Path) -> Iterator[Path]:
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{_partial(target).name}-"
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=target.parent, ignore_cleanup_errors=True
+    ) as own:
+        partial = Path(own) / target.name
+        partial.mkdir()
+        yield partial
+        _flush_all(partial)
+        partial.rename(target)
+        flush(target.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file that nobody else holds for as long as the block; it is made for that and removed afterwards.
+
+    The system lets go of it when the process ends, however that happens. A file that a killed process left behind can
+    be held like a new one. On a file system that knows no locks nothing is held.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "lock"
+        >>> with locked(path):
+        ...     path.exists()
+        True
+        >>> path.exists()
+        False
+    """
+    descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is held: afterwards it may be another one's
+        os.close(descriptor)
+
+
+def _lock(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise
+            return descriptor
+        # Between opening and locking, who held it may have removed it: then this file is nobody's.
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _flush_all(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        flush(path)
 
 
 def flush(path: Path) -> None:

@@ -1,11 +1,13 @@
 """One run on disk: a recipe and what it was trained to, read back when it is asked for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.config import Recipe, read_recipe
@@ -16,6 +18,7 @@ from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models import get_model
 from mmgraph.models.base import Recommender, score_function
+from mmgraph.training.random_state import own_random
 
 
 @dataclass(frozen=True)
@@ -87,13 +90,8 @@ class Run:
         graph = build_graph(self.dataset, self.recipe.graph)
         model = build_model(self.recipe, graph).to(usable_device(self.device))
         weights = self.folder.read_tensors(names.WEIGHTS)
-        expected = {k: v.shape for k, v in model.state_dict().items()}
-        if {k: v.shape for k, v in weights.items()} != expected:
-            raise ConfigError(
-                f"{self.folder / names.WEIGHTS}: must hold the weights of this run's {self.recipe.model.name} "
-                "(names or shapes differ); restore the file or train anew"
-            )
-        model.load_state_dict(weights)
+        remedy = "restore the file or train anew"
+        load_weights(model, weights, origin=str(self.folder / names.WEIGHTS), remedy=remedy)
         return model.eval()
 
     def check_complete(self, what: str) -> None:
@@ -166,9 +164,43 @@ def data_source(recipe: Recipe, folder: str | Path | None = None) -> str | Path:
 
 def build_model(recipe: Recipe, graph: HeteroData) -> Recommender:
     """Return the model of a recipe on a graph, on the CPU, with the initial weights that follow from its seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
+    with own_random(torch.device("cpu"), seed=recipe.seed):
         return get_model(recipe.model.name)(graph, recipe.model)
+
+
+def load_weights(
+    model: Recommender, weights: Mapping[str, Tensor], *, origin: str, remedy: str
+) -> None:
+    """Put weights into a model.
+
+    Args:
+        model: Changed in place.
+        weights: By name.
+        origin: Where they come from, for the message.
+        remedy: What to do where they are others.
+
+    Raises:
+        ConfigError: a name or a shape is not that of such a model.
+
+    Example:
+        >>> from mmgraph.models.bpr_mf import BPRMF
+        >>> from mmgraph.testing import checkerboard_graph
+        >>> model = BPRMF(checkerboard_graph(), BPRMF.Config())
+        >>> load_weights(model, model.state_dict(), origin="a copy", remedy="copy it again")
+    """
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    if found != expected:
+        name = next(n for n in {**expected, **found} if found.get(n) != expected.get(n))
+        raise ConfigError(
+            f"{origin}: must be the weights of this {model.config.name} ({name!r} is {_shape(found.get(name))} there "
+            f"and {_shape(expected.get(name))} in the model); {remedy}"
+        )
+    model.load_state_dict(dict(weights))
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "missing" if shape is None else str(tuple(shape))
 
 
 def usable_device(name: str) -> torch.device:

@@ -1,21 +1,16 @@
 import hashlib
 import json
-import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mmgraph import experiment
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError, DataError, GraphError
-from mmgraph.experiment import Observer, evaluate, load_run, resume, train
+from mmgraph.experiment import Observer, evaluate, load_run, train
 from mmgraph.sparse import choose_backend
 from mmgraph.training import MemoryReport
 
@@ -109,61 +104,6 @@ def test_a_loaded_data_set_trains_as_its_folder_does(folder, tmp_path):
     assert evaluate(by_object).mean == by_path.metrics["test"]
 
 
-class Refuses(Observer):
-    """Dies like a killed process would, at a chosen epoch."""
-
-    def __init__(self, epoch):
-        self.last = epoch
-
-    def epoch(self, report, recipe):
-        if report.epoch == self.last:
-            raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_resume_ends_with_the_same_bytes(model, folder, tmp_path):
-    more = options("training.checkpoint_seconds=0", "training.max_epochs=5")
-    straight = train(model, folder, overrides=more, out=tmp_path / "straight")
-    with pytest.raises(KeyboardInterrupt):
-        train(model, folder, overrides=more, out=tmp_path / "broken", observer=Refuses(3))
-    assert hashes(straight.path) == hashes(resume(tmp_path / "broken").path)
-    assert resume(tmp_path / "broken").summary["epochs"] == 5  # complete: nothing happens
-
-
-def test_kill_nine_at_random_moments(folder, tmp_path):
-    """A real process, killed again and again wherever it happens to be, ends byte for byte as one left alone."""
-    keys = "training.max_epochs=40 training.patience=40 training.checkpoint_seconds=0"
-    settings = [word for key in keys.split() for word in ("--set", key)]
-    arguments = ["lightgcn", "--dataset", str(folder), *settings, "--threads", "1"]
-    arguments += ["--set", "model.embedding_dim=8"]
-
-    def start(*more):
-        command = [sys.executable, "-m", "mmgraph", "train", *more]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    assert start(*arguments, "--out", str(tmp_path / "straight")).wait(120) == 0
-    out, pause = tmp_path / "killed", random.Random(7)
-    process, kills = start(*arguments, "--out", str(out)), 0
-    deadline = time.monotonic() + 120
-    while kills < 3 and time.monotonic() < deadline:
-        lines = out / "metrics.jsonl"
-        wanted = 1 + len(lines.read_text().splitlines()) if lines.exists() else 1
-        while process.poll() is None and not (
-            lines.exists() and len(lines.read_text().splitlines()) > wanted
-        ):
-            time.sleep(0.005)
-        time.sleep(pause.random() / 50)
-        if process.poll() is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-        process = start("--resume", str(out))
-    assert process.wait(120) == 0
-    assert kills > 0
-    assert hashes(out) == hashes(tmp_path / "straight")
-
-
 def test_a_changed_data_set_is_noticed(folder, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -186,36 +126,6 @@ def test_a_data_set_that_moved_is_found_when_named(folder, tmp_path):
         evaluate(run.path)
     moved = load_run(run.path, dataset=tmp_path / "new")
     assert evaluate(moved).mean == run.metrics["test"]
-
-
-def test_a_run_whose_data_set_moved_can_be_resumed(folder, tmp_path):
-    more = options("training.checkpoint_seconds=0", "training.max_epochs=4")
-    straight = train("lightgcn", folder, overrides=more, out=tmp_path / "straight")
-    shutil.copytree(folder, tmp_path / "old")
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            "lightgcn", tmp_path / "old", overrides=more, out=tmp_path / "run", observer=Refuses(2)
-        )
-    (tmp_path / "old").rename(tmp_path / "new")
-    resumed = resume(tmp_path / "run", dataset=tmp_path / "new")
-    assert hashes(resumed.path) == hashes(straight.path)
-
-
-def test_a_resumed_run_keeps_its_threads(folder, tmp_path):
-    before = torch.get_num_threads()
-    with pytest.raises(KeyboardInterrupt):
-        train("bpr_mf", folder, overrides=options(), out=tmp_path / "run", observer=Refuses(1))
-    facts = json.loads((tmp_path / "run" / "environment.json").read_text())
-    (tmp_path / "run" / "environment.json").write_text(json.dumps({**facts, "threads": before + 1}))
-    seen = []
-
-    class Watches(Observer):
-        def epoch(self, report, recipe):
-            seen.append(torch.get_num_threads())
-
-    resume(tmp_path / "run", observer=Watches())
-    assert set(seen) == {before + 1}
-    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
@@ -259,6 +169,48 @@ def test_default_folders_do_not_collide(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = [train("bpr_mf", folder, overrides=options()).path for _ in range(2)]
     assert paths == [Path("runs/mine/bpr_mf-seed2026"), Path("runs/mine/bpr_mf-seed2026-2")]
+
+
+def in_the_middle(monkeypatch, do):
+    """Do something while the next run has chosen its folder and fills it."""
+    write = experiment.write_inputs
+
+    def writing(*args, **options):
+        monkeypatch.setattr(experiment, "write_inputs", write)
+        do()
+        write(*args, **options)
+
+    monkeypatch.setattr(experiment, "write_inputs", writing)
+
+
+def test_default_folders_of_two_that_begin_together_do_not_collide(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    others = []
+    in_the_middle(
+        monkeypatch, lambda: others.append(train("bpr_mf", folder, overrides=options(), seed=2026))
+    )
+    run = train("bpr_mf", folder, overrides=options("model.embedding_dim=4"))
+    assert [others[0].path, run.path] == [
+        Path("runs/mine/bpr_mf-seed2026"),
+        Path("runs/mine/bpr_mf-seed2026-2"),
+    ]
+    assert [r.folder.is_complete for r in (*others, run)] == [True, True]
+    widths = [load_run(r.path).recipe.model.embedding_dim for r in (*others, run)]
+    assert widths == [8, 4]
+    assert sorted(path.name for path in Path("runs/mine").iterdir()) == [
+        run.path.name[:-2],
+        run.path.name,
+    ]
+
+
+def test_a_run_that_appears_meanwhile_is_not_written_over(folder, tmp_path, monkeypatch):
+    out, others = tmp_path / "run", []
+    in_the_middle(
+        monkeypatch, lambda: others.append(train("bpr_mf", folder, overrides=options(), out=out))
+    )
+    with pytest.raises(ConfigError, match="new or empty folder"):
+        train("bpr_mf", folder, overrides=options("model.embedding_dim=4"), out=out)
+    assert evaluate(out).mean == others[0].metrics["test"]
 
 
 def test_planted_test_rows_cannot_be_seen(folder, tmp_path):
@@ -338,18 +290,6 @@ def test_the_kernel_of_the_recipe_is_used_and_noted(folder, tmp_path):
     assert run.summary["sparse_backend"] == "gather"
     assert choose_backend("cpu") == before
     assert evaluate(run).mean == run.metrics["test"]
-
-
-def test_a_resumed_run_keeps_its_kernel(folder, tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        train("lightgcn", folder, overrides=options(), out=tmp_path / "run", observer=Refuses(1))
-    facts = json.loads((tmp_path / "run" / "environment.json").read_text())
-    assert facts["sparse_backend"] == choose_backend("cpu") != "gather"
-    facts["sparse_backend"] = "gather"
-    (tmp_path / "run" / "environment.json").write_text(json.dumps(facts))
-    resume(tmp_path / "run", observer=(told := Told()))
-    assert set(told.kernels) == {"gather"}
-    assert any("begun with the sparse backend 'gather'" in note for note in told.notes)
 
 
 def test_bfloat16_trains_to_about_the_same_and_to_the_same_bytes(folder, tmp_path):

@@ -8,7 +8,14 @@ from mmgraph.config import Recipe
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError
 from mmgraph.experiment import train
-from mmgraph.run import build_model, data_source, load_data, load_run, usable_device
+from mmgraph.run import (
+    build_model,
+    data_source,
+    load_data,
+    load_run,
+    load_weights,
+    usable_device,
+)
 from mmgraph.testing import checkerboard_graph
 
 RECIPE = Recipe.build({"model": {"name": "lightgcn", "embedding_dim": 4}, "seed": 5})
@@ -63,7 +70,10 @@ def test_weights_of_another_model_are_refused(run):
     text = (run / "recipe.toml").read_text()
     assert "lightgcn" in text
     (run / "recipe.toml").write_text(text.replace("embedding_dim = 64", "embedding_dim = 32"))
-    with pytest.raises(ConfigError, match="must hold the weights of this run's lightgcn"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model\.safetensors: must be the weights of this lightgcn \('user_emb\w+' is",
+    ):
         _ = load_run(run).model
 
 
@@ -109,3 +119,25 @@ def test_where_the_data_set_of_a_recipe_is():
     assert data_source(named) == "movielens-small"
     with pytest.raises(ConfigError, match="a data set is needed"):
         data_source(RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda w: {**w, "user_embedding": torch.zeros(2, 2)},
+            r"'user_embedding' is \(2, 2\) there and \(12, 4\) in the model",
+        ),
+        (
+            lambda w: {k: v for k, v in w.items() if k != "item_embedding"},
+            r"'item_embedding' is missing there and \(12, 4\) in the model",
+        ),
+        (lambda w: {**w, "more": torch.zeros(1)}, r"'more' is \(1,\) there and missing in"),
+    ],
+)
+def test_weights_of_other_shapes_are_refused_in_one_line(change, told):
+    model = build_model(RECIPE, checkerboard_graph())
+    before = model.user_embedding.detach().clone()
+    with pytest.raises(ConfigError, match=rf"x: must be the .* lightgcn \({told}.*; undo it"):
+        load_weights(model, change(model.state_dict()), origin="x", remedy="undo it")
+    assert torch.equal(model.user_embedding, before)

@@ -1,5 +1,6 @@
 """How every command speaks: results, messages, tables, one JSON object, one line for each error."""
 
+import errno
 import json
 import os
 import shlex
@@ -109,12 +110,13 @@ def format_seconds(seconds: float) -> str:
     """Return a duration for people.
 
     Example:
-        >>> [format_seconds(s) for s in (0.0123, 2.5, 75, 7260)]
-        ['0.01 s', '2.5 s', '1 min 15 s', '2 h 1 min']
+        >>> [format_seconds(s) for s in (0.0123, 2.5, 59.97, 75, 7260)]
+        ['0.01 s', '2.5 s', '1 min 0 s', '1 min 15 s', '2 h 1 min']
     """
-    if seconds < 1:
+    # Rounded before it is compared, or there would be 60.0 s.
+    if round(seconds, 2) < 1:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes = round(seconds) // 60
     if minutes < 60:
@@ -178,13 +180,22 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _report(f"{where}{error.strerror}; choose another place", BAD_INPUT)
+        return _report(f"{_told(error)}; choose another place", BAD_INPUT)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "make room there" if full else "see to it"
+        return _report(f"{_told(error)}; {remedy} and try again", FAILED)
     except typer.Abort:
         return INTERRUPTED
     except _UsageError as error:
         return _report_usage(error)
     return code if isinstance(code, int) else DONE
+
+
+def _told(error: OSError) -> str:
+    """Return what the system said, and of which file."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _report(error: object, code: int) -> int:

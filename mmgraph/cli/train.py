@@ -43,11 +43,18 @@ ResumeOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Go on with this run; no recipe is needed.")
 ]
 
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Where to train: cpu, cuda, cuda:1; by default cpu.")
+]
+
 MaxMemoryOption = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Refuse to train what needs more, such as 4GB.")
 ]
 
 _KS = (10, 20)
+
+# Words for the reader, and where the data set is: the run may be gone on with where these have changed.
+_NO_SETTINGS = ("published.", "ablations.", "data.dataset.")
 
 
 def train(
@@ -69,7 +76,7 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Threads of torch.")] = None,
     cache: CacheOption = None,
     max_memory: MaxMemoryOption = None,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1.")] = "cpu",
+    device: DeviceOption = None,
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -87,7 +94,7 @@ def train(
     try:
         with observing(quiet=quiet) as observer:
             if resume is not None:
-                _check_same(resume, recipe, overrides=set_ or [], seed=seed, out=out)
+                _check_same(resume, recipe, overrides=set_ or [], seed=seed, out=out, device=device)
                 run = experiment.resume(
                     resume, dataset=dataset, cache=cache, max_memory=max_memory, observer=observer
                 )
@@ -99,7 +106,7 @@ def train(
                     overrides=set_ or [],
                     seed=seed,
                     out=out,
-                    device=device,
+                    device=device or "cpu",
                     cache=cache,
                     max_memory=max_memory,
                     observer=observer,
@@ -172,24 +179,37 @@ def _check_same(
     overrides: Sequence[str],
     seed: int | None,
     out: Path | None,
+    device: str | None,
 ) -> None:
     """Refuse to resume with other settings than those the run was begun with; the same ones may be repeated.
 
     Raises:
-        ConfigError: a setting differs, or ``--out`` names another folder.
+        ConfigError: a setting or the device differs, or ``--out`` names another folder.
     """
     from mmgraph.config import resolve_recipe
     from mmgraph.experiment import load_run
+    from mmgraph.export import run_folder as names
 
     if out is not None and out.resolve() != resume.resolve():
         raise ConfigError(f"--resume writes into {resume} (got --out {out}); leave --out out")
-    stored = load_run(resume).recipe
-    asked = resolve_recipe(recipe or stored, overrides=overrides, seed=seed)
-    begun = _flatten(stored.model_dump(mode="json"))
+    run = load_run(resume)
+    here = str(run.folder.facts().get("device", "cpu"))
+    if device is not None and device != here:
+        raise ConfigError(
+            f"--resume goes on with {resume} on the device it was begun on, {here!r} (got --device {device}); "
+            "leave --device out"
+        )
+    asked = resolve_recipe(recipe or run.recipe, overrides=overrides, seed=seed)
     differing = _flatten(asked.model_dump(mode="json", exclude_unset=True))
+    begun = _flatten(run.recipe.model_dump(mode="json"))
+    if asked.data.split is not None:
+        # It stands for all of the card's. What it was, of the card or of the recipe, is kept beside the rows.
+        split = run.folder.read_json(f"{names.SPLIT}/split.json").get("config", {})
+        begun |= _flatten({"data": {"split": split}})
+        differing |= _flatten({"data": {"split": asked.data.split.model_dump(mode="json")}})
     # The model first: with another one, keys that follow it differ too.
     for key, value in sorted(differing.items(), key=lambda entry: entry[0] != "model.name"):
-        if not key.startswith(("published.", "data.")) and value != begun.get(key):
+        if not f"{key}.".startswith(_NO_SETTINGS) and value != begun.get(key):
             raise ConfigError(
                 f"--resume goes on with {resume} as it was begun: {key} is {begun.get(key)!r} there "
                 f"(got {value!r}); leave it out, or start a new run"

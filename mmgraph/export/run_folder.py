@@ -1,7 +1,9 @@
 """The folder of one run: what is in it, in which format, and how it is read back without running any code."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from mmgraph.errors import ConfigError
-from mmgraph.files import new_folder, sha256_of, write_file
+from mmgraph.files import locked, new_folder, sha256_of, write_file
 
 FORMAT_VERSION = 1
 
@@ -26,6 +28,8 @@ METRICS = "metrics.json"
 PER_USER = "per_user.parquet"
 TIMINGS = "timings.json"
 CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+"""There while a process trains the run, and after one was killed; its name keeps it out of the sealed files."""
 
 
 class RunFolder:
@@ -62,23 +66,42 @@ class RunFolder:
                 "choose another --out, or continue it with --resume"
             )
 
+    @staticmethod
+    def next_free(base: Path) -> Path:
+        """Return a path that does not exist: ``base``, or else ``base-2``, ``base-3`` and so on."""
+        numbered = (base.with_name(f"{base.name}-{number}") for number in count(2))
+        return next(path for path in chain([base], numbered) if not path.exists())
+
     @classmethod
-    def create(cls, path: str | Path, fill: Callable[["RunFolder"], None]) -> "RunFolder":
+    def create(
+        cls, path: str | Path, fill: Callable[["RunFolder"], None], *, numbered: bool = False
+    ) -> "RunFolder":
         """Make a new run folder whose first files ``fill`` writes; it appears only when they are all there.
 
+        A run that another process makes at the same place meanwhile is left alone.
+
+        Args:
+            path: Where.
+            fill: Writes the first files; is called again for the next number.
+            numbered: Take the path of :meth:`next_free`, also where another process is faster.
+
         Raises:
-            ConfigError: the folder exists and is not empty.
+            ConfigError: the folder exists and is not empty, or cannot be written.
         """
-        path = Path(path)
-        cls.check_free(path)
-        try:
-            with new_folder(path) as fresh:
-                fill(cls(fresh))
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: cannot be written ({error}); choose another --out"
-            ) from None
-        return cls(path)
+        while True:
+            place = cls.next_free(Path(path)) if numbered else Path(path)
+            cls.check_free(place)
+            try:
+                with new_folder(place, replace=False) as fresh:
+                    fill(cls(fresh))
+            except OSError as error:
+                if numbered and place.exists():
+                    continue
+                cls.check_free(place)
+                raise ConfigError(
+                    f"{place}: cannot be written ({error}); choose another --out"
+                ) from None
+            return cls(place)
 
     @classmethod
     def open(cls, path: str | Path) -> "RunFolder":
@@ -99,6 +122,23 @@ class RunFolder:
                 "this run was made by a newer mmgraph, upgrade to read it"
             )
         return folder
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Keep everybody else from training this run for as long as the block.
+
+        Raises:
+            ConfigError: another process trains it.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self / LOCK))
+            except BlockingIOError:
+                raise ConfigError(
+                    f"{self.path}: a run is trained by one process at a time (another one is at it); "
+                    "wait until that has ended, or end it"
+                ) from None
+            yield
 
     def facts(self) -> dict[str, Any]:
         """Return ``run.json``."""

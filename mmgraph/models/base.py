@@ -99,12 +99,13 @@ class Rows(NamedTuple):
 class Stage:
     """One phase of training: what learns, by which weighted terms, for how long.
 
+    It begins with the best weights of the stage before and an optimiser of its own.
+
     Attributes:
         name: Shown in the log.
         loss_weights: Weight of each term of ``losses``; a term not named has weight 1.
         parameters: Prefixes of the names of the parameters that learn; ``("",)`` means all.
         max_epochs: Its own limit, or None for that of the training configuration.
-        fresh_optimizer: Start with new optimiser state, from the best weights of the stage before.
         rate: Its share of the learning rate of the training configuration.
     """
 
@@ -112,7 +113,6 @@ class Stage:
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     parameters: tuple[str, ...] = ("",)
     max_epochs: int | None = None
-    fresh_optimizer: bool = True
     rate: float = 1.0
 
 

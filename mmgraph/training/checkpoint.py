@@ -54,10 +54,18 @@ class CheckpointStore:
         self.folder = folder
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Write a checkpoint; ``step`` must grow from save to save."""
+        """Write a checkpoint; ``step`` must grow from save to save.
+
+        Raises:
+            OSError: it cannot be written, such as for want of room; the one before it stays.
+        """
         final = self.folder / f"{step:08d}"
         with new_folder(final) as fresh:
-            save_file({k: v.detach().contiguous() for k, v in tensors.items()}, fresh / _TENSORS)
+            try:
+                contiguous = {k: v.detach().contiguous() for k, v in tensors.items()}
+                save_file(contiguous, fresh / _TENSORS)
+            except SafetensorError as error:  # it has no number of the system's error
+                raise OSError(f"{final}: the checkpoint cannot be written ({error})") from error
             (fresh / _STATE).write_text(json.dumps(state), encoding="utf-8")
         for old in self._folders():
             if old != final:

@@ -19,6 +19,7 @@ from mmgraph.training.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
 )
+from mmgraph.training.random_state import random_states, set_random_states
 from mmgraph.training.sampler import Order, Pool, Sampler
 from mmgraph.training.stopping import EarlyStopping
 
@@ -94,11 +95,20 @@ class _Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     best_valid: dict[str, float] | None = None
     best_epoch: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained model stands at its best epoch; this says how it got there: in no epoch if it has no stages."""
+    """How a model was trained; it stands at ``best_epoch``.
+
+    Attributes:
+        epochs: Of all stages; none if the model has no stages.
+        best_epoch: The best validated one of the last stage, counted through all stages. A stage before it may have
+            had a better one.
+        valid: Validation metrics there.
+        history: What each epoch reported.
+    """
 
     epochs: int
     best_epoch: int
@@ -117,10 +127,12 @@ def fit(
     checkpoints: CheckpointStore | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
 ) -> FitResult:
-    """Train a model through its stages and leave it with the weights of the best validated epoch.
+    """Train a model through its stages and leave it with the weights of the best validated epoch of the last one.
 
-    Without ``validate`` every stage runs to its last epoch and keeps the last weights. A run that finds a checkpoint
-    goes on from it and ends as if it had never been interrupted. A model without stages is validated as it is.
+    Each stage begins with the weights of the best validated epoch of the stage before it. Stages are not compared with
+    each other: they train different things. Without ``validate`` every stage runs to its last epoch and keeps the last
+    weights. A run that finds a checkpoint goes on from it and ends as if it had never been interrupted. A model without
+    stages is validated as it is.
 
     Args:
         model: Changed in place.
@@ -241,8 +253,9 @@ class _Loop:
         select_by: str,
     ) -> None:
         self.model, self.sampler, self.config, self.select_by = model, sampler, config, select_by
-        device = sampler.device
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.begin, self.earlier_s = time.perf_counter(), 0.0
+        self.device = sampler.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.progress = _Progress()
         self.stopping = EarlyStopping(config.patience)
         self.best: dict[str, Tensor] = {}
@@ -254,9 +267,8 @@ class _Loop:
         stage = self.model.stages[self.progress.stage]
         self.model.on_stage(stage)
         learning = choose_learning(self.model, stage)
-        if self.optimizer is None or stage.fresh_optimizer or self.restored:
-            rate, decay = self.config.learning_rate, self.config.weight_decay
-            self.optimizer = torch.optim.Adam(learning, lr=rate, weight_decay=decay, fused=True)
+        rate, decay = self.config.learning_rate, self.config.weight_decay
+        self.optimizer = torch.optim.Adam(learning, lr=rate, weight_decay=decay, fused=True)
         if self.restored:
             unpack_optimizer(
                 self.optimizer, self.restored.group("optimizer"), self.restored.state["optimizer"]
@@ -345,10 +357,11 @@ class _Loop:
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizer": optimizer,
-            "random": {"sampler": self.generator.get_state(), "torch": torch.get_rng_state()},
+            "random": {"sampler": self.generator.get_state(), **random_states(self.device)},
         }
         tensors = {f"{group}/{k}": v for group, part in groups.items() for k, v in part.items()}
         self.progress.stopping = asdict(self.stopping)
+        self.progress.seconds = self.earlier_s + time.perf_counter() - self.begin
         state = {"optimizer": plain, "progress": asdict(self.progress)}
         checkpoints.save(self.progress.epoch, tensors, state)
 
@@ -359,8 +372,9 @@ class _Loop:
         self.model.load_state_dict(checkpoint.group("model"))
         self.best = checkpoint.group("best")
         self.progress = _Progress(**checkpoint.state["progress"])
+        self.earlier_s = self.progress.seconds
         self.stopping = EarlyStopping(**self.progress.stopping)
         random = checkpoint.group("random")
         self.generator.set_state(random["sampler"])
-        torch.set_rng_state(random["torch"])
+        set_random_states(random, self.device)
         self.restored = checkpoint

@@ -21,6 +21,7 @@ from mmgraph.models.base import Batch, Recommender, Stage, score_function
 from mmgraph.sizes import format_size
 from mmgraph.sparse import choose_backend
 from mmgraph.training.loop import TrainingConfig, choose_learning, compute_losses
+from mmgraph.training.random_state import own_random
 from mmgraph.training.sampler import Sampler
 
 _ADAM_STATES = 2  # the running means of the gradient and of its square
@@ -139,10 +140,8 @@ def measure_memory(
     report = _count(shadow, sampler)
     _check(report, limit)
     generator = torch.Generator(device).manual_seed(0)
-    own_random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     try:
-        with keep_freed_memory(), own_random:
-            torch.manual_seed(0)
+        with keep_freed_memory(), own_random(device, seed=0):
             if shadow.stages:
                 with live.watching("sampler", _room(report, limit)):
                     batch = next(sampler.epoch(config.batch_size, generator))

@@ -1,5 +1,6 @@
 """How commands speak, and the command line as a whole: help, version, exit codes."""
 
+import errno
 import io
 import json
 import subprocess
@@ -114,6 +115,25 @@ def test_our_errors_become_one_line(
 def test_a_place_that_cannot_be_written_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(raising(PermissionError(13, "Permission denied", "/x")), []) == 2
     assert capsys.readouterr().err == "error: /x: Permission denied; choose another place\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x"),
+            "/x: No space left on device; make room there and try again",
+        ),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; see to it and try again"),
+        (OSError("two\nlines"), "two lines; see to it and try again"),
+    ],
+    ids=["full", "broken", "words alone"],
+)
+def test_what_the_system_cannot_do_is_a_failure_in_one_line(
+    error: OSError, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(raising(error), []) == 1
+    assert capsys.readouterr().err == f"error: {line}\n"
 
 
 def test_defects_keep_their_traceback() -> None:

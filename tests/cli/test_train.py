@@ -107,7 +107,51 @@ def test_the_same_settings_may_be_repeated_on_resume(ask: Ask, run: Path) -> Non
     source = json.loads((run / "run.json").read_text())["dataset"]
     assert source == "tiny"
     words = ["train", "lightgcn", "--resume", run, "--out", run]
+    words += ["--device", "cpu", "--set", "data.split={method='ratio'}"]
     assert ask(*words, "--set", "training.max_epochs=2", "--seed", 2026).code == 0
+
+
+def test_words_for_the_reader_may_change_before_a_resume(
+    ask: Ask, run: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    words = '[ablations.deep]\n"model.num_layers" = 5\n[published]\nrecall = 0.5\n'
+    recipe.write_text((run / "recipe.toml").read_text() + words)
+    assert ask("train", recipe, "--resume", run).code == 0
+    recipe.write_text(recipe.read_text().replace("max_epochs = 2", "max_epochs = 9"))
+    answer = ask("train", recipe, "--resume", run)
+    assert answer.code == 2
+    assert "training.max_epochs is 2" in answer.err
+
+
+def test_a_split_of_the_recipe_is_compared_as_a_whole(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    """A key that is left out of the split has its default, which is not what the run has."""
+    out, seed = tmp_path / "run", "data.split={method='ratio',seed=77}"
+    words = ["train", "bpr_mf", "--dataset", tiny, *ONE_EPOCH, "--set", seed]
+    assert ask(*words, "--out", out).code == 0
+    assert ask("train", "--resume", out).code == 0
+    assert ask("train", "--resume", out, "--set", seed).code == 0
+    answer = ask("train", "--resume", out, "--set", "data.split={method='ratio'}")
+    assert answer.code == 2
+    assert "data.split.seed is 77 there (got 2026)" in answer.err
+
+
+def test_an_unknown_device_is_refused(
+    tiny: Path, tmp_path: Path, refused: Callable[[list[object], tuple[str, ...]], None]
+) -> None:
+    words = ["train", "bpr_mf", "--dataset", tiny, "--out", tmp_path / "out", "--device", "abacus"]
+    refused([*words], ("--device must be usable here (got 'abacus'",))
+
+
+def test_a_run_that_is_being_trained_is_refused(ask: Ask, run: Path) -> None:
+    from mmgraph.export import RunFolder
+
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
+    with RunFolder(run).training():
+        answer = ask("train", "--resume", run, "--quiet")
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1)
+    assert f"{run}: a run is trained by one process at a time" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -117,8 +161,26 @@ def test_the_same_settings_may_be_repeated_on_resume(ask: Ask, run: Path) -> Non
         (["--seed", "3"], "seed is 2026"),
         (["--set", "training.max_epochs=5"], "training.max_epochs is 2"),
         (["--out", "elsewhere"], "leave --out out"),
+        (
+            ["--set", "data.split={method='ratio',seed=77}"],
+            "data.split.seed is 2026 there (got 77)",
+        ),
+        (["--set", "data.split={method='temporal'}"], "data.split.method is 'ratio' there"),
+        (["--set", "data.modalities=[]"], "data.modalities is None there (got [])"),
+        (["--device", "abacus"], "begun on, 'cpu' (got --device abacus); leave --device out"),
+        (["--device", "cuda:7"], "begun on, 'cpu' (got --device cuda:7); leave --device out"),
     ],
-    ids=["model", "seed", "set", "out"],
+    ids=[
+        "model",
+        "seed",
+        "set",
+        "out",
+        "seed of the split",
+        "split",
+        "modalities",
+        "no device",
+        "gpu",
+    ],
 )
 def test_other_settings_are_refused_on_resume(
     ask: Ask, run: Path, words: list[str], part: str

@@ -101,3 +101,51 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         folder.write_json("a.json", {"new": 2})
     assert folder.read_json("a.json") == {"old": 1}
+
+
+def taking(path, first=True):
+    """Fill a run whose place another process takes in the middle, the first time."""
+    calls = []
+
+    def write(folder):
+        fill(folder)
+        calls.append(folder.path)
+        if first and len(calls) == 1:
+            RunFolder.create(path, lambda other: other.write_json(names.RUN, {"theirs": True}))
+
+    return write
+
+
+def test_a_run_that_appears_meanwhile_is_left_alone(tmp_path):
+    with pytest.raises(ConfigError, match=r"new or empty folder.*--resume"):
+        RunFolder.create(tmp_path / "run", taking(tmp_path / "run"))
+    assert RunFolder(tmp_path / "run").facts() == {"theirs": True}
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_numbered_run_takes_the_next_number(tmp_path):
+    first = RunFolder.create(tmp_path / "run", fill, numbered=True)
+    second = RunFolder.create(tmp_path / "run", taking(tmp_path / "run-2"), numbered=True)
+    assert (first.path, second.path) == (tmp_path / "run", tmp_path / "run-3")
+    assert RunFolder(tmp_path / "run-2").facts() == {"theirs": True}
+    assert second.facts()["complete"] is False
+    assert RunFolder.next_free(tmp_path / "run") == tmp_path / "run-4"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for numbered in (False, True):
+        with pytest.raises(ConfigError, match="cannot be written"):
+            RunFolder.create(tmp_path / "file" / "run", fill, numbered=numbered)
+
+
+def test_a_run_is_trained_by_one_at_a_time(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", fill)
+    with folder.training():
+        with pytest.raises(ConfigError, match=r"run: a run is trained by one process") as caught:
+            folder.training().__enter__()
+        assert "\n" not in str(caught.value)
+        folder.write_bytes("metrics.json", b"{}")
+        folder.seal(folder.facts())
+    assert set(folder.facts()["files"]) == {"metrics.json"}
+    assert sorted(p.name for p in folder.path.iterdir()) == ["metrics.json", "run.json"]

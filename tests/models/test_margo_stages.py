@@ -78,7 +78,6 @@ def test_stages_and_what_learns_in_them():
     first, second = model.stages
     assert first.loss_weights == {"reg": 0.1}
     assert second.loss_weights == {"reg": 0.1, "calibration": 0.1}
-    assert second.fresh_optimizer
 
 
 def test_the_second_stage_may_learn_more_slowly():

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mmgraph.errors import DataError
 from mmgraph.training import CheckpointStore
@@ -66,3 +67,15 @@ def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path):
     unpack_optimizer(second, tensors, plain)
     steps(broken, second, 3)
     assert torch.equal(straight, broken)
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_system_and_keeps_the_old_one(tmp_path, monkeypatch):
+    def full(tensors, path):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    store = CheckpointStore(tmp_path)
+    store.save(1, {"x": torch.zeros(1)}, {"step": 1})
+    monkeypatch.setattr("mmgraph.training.checkpoint.save_file", full)
+    with pytest.raises(OSError, match=r"00000002.*cannot be written.*No space left"):
+        store.save(2, {"x": torch.ones(1)}, {"step": 2})
+    assert store.latest().state == {"step": 1}

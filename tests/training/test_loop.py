@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -175,6 +176,9 @@ class Killed(Exception):
     pass
 
 
+EACH = {"checkpoint_seconds": 0}
+
+
 @pytest.mark.parametrize("die_after", [1, 2, 3, 5])
 def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after):
     """Weights, history and best epoch of an interrupted run equal those of an uninterrupted one."""
@@ -205,6 +209,60 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after)
     result = go(again, store)
     assert result == expected
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in straight.state_dict().items())
+
+
+def test_the_best_epoch_is_that_of_the_last_stage_also_where_an_earlier_one_was_better():
+    states = []
+    model = Toy([Stage("a", max_epochs=2), Stage("b", max_epochs=3)])
+    result = run(
+        model,
+        scripted([0.9, 0.8, 0.1, 0.3, 0.2]),
+        lambda report: states.append({k: v.clone() for k, v in model.state_dict().items()}),
+    )
+    assert (result.best_epoch, result.valid) == (4, {"recall@20": 0.3})
+    assert all(torch.equal(v, states[3][k]) for k, v in model.state_dict().items())
+
+
+def test_each_stage_has_an_optimiser_of_its_own():
+    """Two stages of an epoch are two trainings of an epoch, the second from where the first ended."""
+    stages = [Stage("a", parameters=("user",), max_epochs=1), Stage("b", max_epochs=1)]
+    seen = []
+    original = torch.optim.Adam.step
+
+    def spy(self, *args):
+        seen.append((id(self), sum(p.numel() for p in self.param_groups[0]["params"])))
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", spy)
+        run(Toy(stages), batch_size=64)
+    assert [size for _, size in seen] == [24, 48]
+    assert len(set(seen)) == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_seconds_of_an_interrupted_process_are_kept(tmp_path, known):
+    """A checkpoint from before they were kept counts as none."""
+
+    def die(report):
+        raise Killed
+
+    store = CheckpointStore(tmp_path / "checkpoints")
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run(Toy(), None, lambda report: report.epoch == 2 and die(report), store, **EACH)
+    path = next((tmp_path / "checkpoints").iterdir()) / "state.json"
+    state = json.loads(path.read_text())
+    assert state["progress"]["seconds"] > 0
+    del state["progress"]["seconds"]
+    if known:
+        state["progress"]["seconds"] = 1000.0
+    path.write_text(json.dumps(state))
+    with pytest.raises(Killed):
+        run(Toy(), None, lambda report: report.epoch == 3 and die(report), store, **EACH)
+    assert run(Toy(), checkpoints=store, **EACH).epochs == 4
+    seconds = store.latest().state["progress"]["seconds"]
+    assert (seconds > 1000) is known
 
 
 @pytest.mark.parametrize(("precision", "low"), [("float32", False), ("bfloat16", True)])
