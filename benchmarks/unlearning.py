@@ -3,25 +3,34 @@
 ``python -m benchmarks.unlearning --dataset movielens-small --out runs/unlearning`` trains the recipe with each seed,
 asks for a random share of its users, of its items and of its training interactions to be forgotten, one after the
 other, with ``mmgraph unlearn --gold``, and prints one table in Markdown. What is in the folder already is only read, so
-the same command goes on where it stopped. With another seed the share is another one.
+the same command goes on where it stopped; what was made with other settings is refused. With another seed the share is
+another one.
 """
 
 import argparse
+import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import OneLineParser, machine, positive, run_program, set_threads
+from mmgraph.cli.console import format_seconds
+from mmgraph.cli.study import spread
+from mmgraph.config import apply_overrides, parse_config
 from mmgraph.errors import ConfigError
-from mmgraph.experiment import Observer, load_run, resume, train
+from mmgraph.experiment import Observer, resume, train
 from mmgraph.files import write_file
 from mmgraph.run import Run
 from mmgraph.study.plan import FIRST_SEED, setting_of
-from mmgraph.unlearning import unlearn
+from mmgraph.study.trial import Trial, stored_run
+from mmgraph.unlearning import UnlearningConfig, unlearn
+from mmgraph.unlearning.record import origin_of
+from mmgraph.unlearning.request import read_request
+from mmgraph.unlearning.retain import divide
 
 KINDS = ("users", "items", "interactions")
 
@@ -62,53 +71,57 @@ def draw_request(run: Run, kind: str, share: float, seed: int) -> dict[str, list
 
 
 def table(reports: Mapping[str, Sequence[Report]], *, title: str) -> list[str]:
-    """Return the lines of a section in Markdown: a row for each figure of each kind of request."""
+    """Return the lines of a section in Markdown: a row for each figure of each kind of request.
+
+    A figure that some seeds do not have, such as one of test rows where none are left, is that of the others; the last
+    column says of how many. Times are medians.
+    """
     lines = [f"## {title}", ""]
     lines += ["| forgotten | figure | original | unlearned | retrained | nearer | seeds nearer |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for kind, members in reports.items():
-        for name in members[0]["distance"]:
-            near = [report["distance"][name] for report in members if name in report["distance"]]
+        for name in dict.fromkeys(name for report in members for name in report["distance"]):
+            found = [report for report in members if name in report["distance"]]
+            near = [report["distance"][name] for report in found]
             cells = [
-                _spread(report["figures"][row][name] for report in members)
+                spread([report["figures"][row][name] for report in found])
                 for row in ("original", "unlearned", "gold")
             ]
             gaps = [mean(gap[row] for gap in near) for row in ("original", "unlearned")]
             nearer = "yes" if gaps[1] < gaps[0] else "no"
             count = f"{sum(gap['closer'] for gap in near)} of {len(near)}"
             lines.append(f"| {kind} | {name} | {' | '.join(cells)} | {nearer} | {count} |")
-        seconds = {
-            row: _spread((report["seconds"][row] for report in members), digits=1)
-            for row in ("unlearned", "gold", "speedup")
+        took = {
+            key: median(report["seconds"][key] for report in members)
+            for key in ("unlearned", "gold", "speedup")
         }
-        cells_of_time = f"- | {seconds['unlearned']} | {seconds['gold']} | - | -"
-        lines.append(f"| {kind} | seconds, {seconds['speedup']} times | {cells_of_time} |")
+        times = " | ".join(format_seconds(took[key]) for key in ("unlearned", "gold"))
+        lines.append(f"| {kind} | time, {took['speedup']:.1f} times | - | {times} | - | - |")
     return [*lines, ""]
 
 
-def _spread(values: Iterable[float], *, digits: int = 4) -> str:
-    numbers = list(values)
-    text = f"{mean(numbers):.{digits}f}"
-    return text + (f" ± {stdev(numbers):.{digits}f}" if len(numbers) > 1 else "")
-
-
 def _original(folder: Path, options: argparse.Namespace, dataset: str, seed: int) -> Run:
-    if (folder / "run.json").is_file():
-        run = load_run(folder, device=options.device)
-        return run if run.folder.is_complete else resume(folder, observer=_Said())
     setting = setting_of(options.recipe, dataset, overrides=options.set)
-    values = {**setting.values, "seed": seed}
-    return train(values, out=folder, device=options.device, observer=_Said())
+    trial = Trial(setting.label, seed, setting.values, folder)
+    run = stored_run(trial)
+    if run is None:
+        values = {**trial.values, "seed": seed}
+        return train(values, out=folder, device=options.device, observer=_Said())
+    if not run.folder.is_complete:
+        return resume(folder, dataset=trial.recipe.data.dataset, observer=_Said())
+    return dataclasses.replace(run, device=options.device)
 
 
 def _measured(
     folder: Path, source: Run, kind: str, options: argparse.Namespace, seed: int
 ) -> Report:
     path = folder / f"{kind}.json"
+    asked = draw_request(source, kind, options.share, seed)
+    made_of = _made_of(source, asked, options)
     if path.is_file():
         report: Report = json.loads(path.read_text(encoding="utf-8"))
+        _check_same(path, made_of, report.get("made_of", {}))
         return report
-    asked = draw_request(source, kind, options.share, seed)
     made = unlearn(
         source,
         users=asked.get("users"),
@@ -119,9 +132,30 @@ def _measured(
         out=_unused(folder, kind),
         observer=_Said(),
     )
-    found = {**made.report, "share": options.share, "machine": machine(options.device)}
+    found = {**made.report, "made_of": made_of, "machine": machine(options.device)}
     write_file(path, f"{json.dumps(found, indent=2)}\n".encode())
     return found
+
+
+def _made_of(
+    source: Run, asked: Mapping[str, list[Any]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Return what a report depends on: the share, the options of unlearning, hashes of the run and of the request."""
+    values = apply_overrides({}, options.unlearn)
+    settings = parse_config(UnlearningConfig, values, origin="--unlearn")
+    division = divide(source.dataset, read_request(source.dataset, **asked))
+    told = settings.model_dump(mode="json")
+    return {"share": options.share, **told, **origin_of(source, division)}
+
+
+def _check_same(path: Path, wanted: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        if key not in kept or kept[key] != value:
+            there = f"is {kept[key]!r} there" if key in kept else "is not told there"
+            raise ConfigError(
+                f"{path}: must be a report of what is asked for ({key} {there}, {value!r} is asked for); "
+                "choose another --out or remove the report"
+            )
 
 
 def _unused(folder: Path, kind: str) -> Path:

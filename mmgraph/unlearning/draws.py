@@ -23,9 +23,11 @@ _LEAST_TARGET = 2000
 class Draws:
     """What was drawn, in the indices of the whole data set.
 
+    The test part has a say in ``matched`` alone, by which nothing is decided.
+
     Attributes:
         forget: Draws the batches to be forgotten.
-        goal: When they are.
+        goal: When they are; drawn without a look at the test part.
         matched: For each forgotten pair one that is in no part of the data and that a retrained model knows as little
             about: of the same forgotten item with another user; otherwise of the same user with another item. Who or
             what takes the other place is drawn as often as it is in retained training interactions.
@@ -60,22 +62,22 @@ def draw_pairs(
     Raises:
         FitError: a user has met every item there is to draw, or an item every user.
     """
-    drawn = _Drawing(division, training, seed=seed, device=device)
+    whole, drawn = division.whole, _Drawing(division, training, seed=seed, device=device)
     user, item = (_tensor(x, device) for x in (division.forgotten.user, division.forgotten.item))
-    matched = drawn.matched(user, item)
-    again = -(-_LEAST_TARGET // max(1, len(user)))
-    aim = drawn.matched(user.repeat(again), item.repeat(again))
     alone = division.request.kind == "interactions"
     held_out = config.target == "held_out" or (config.target == "auto" and alone)
     if held_out and len(division.retained.valid):
         aim = drawn.beside(*(x.to(device) for x in division.places.pairs(division.retained.valid)))
+    else:
+        again = -(-_LEAST_TARGET // max(1, len(user)))
+        aim = drawn.like(
+            user.repeat(again), item.repeat(again), unmet_in=(whole.train, whole.valid)
+        )
+    goal = Goal(drawn.beside(user, item), aim, block_size)
     pool = {"popular": drawn.popular, "uniform": drawn.any_item}[config.negatives]
-    return Draws(
-        forget=ForgetSampler(user, item, pool),
-        goal=Goal(drawn.beside(user, item), aim, block_size),
-        matched=matched,
-        retained=drawn.retained,
-    )
+    # Last: how often it draws, and so what would be drawn after it, depends on the test part.
+    matched = drawn.like(user, item, unmet_in=(whole.train, whole.valid, whole.test))
+    return Draws(ForgetSampler(user, item, pool), goal, matched, drawn.retained)
 
 
 class _Drawing:
@@ -86,29 +88,30 @@ class _Drawing:
     ) -> None:
         self.generator = torch.Generator(device).manual_seed(seed)
         whole, places = division.whole, division.places
-        sides = (whole.num_users, whole.num_items)
+        self.sides = (whole.num_users, whole.num_items)
         user, item = (rows.to(device) for rows in places.pairs(division.retained.train))
-        self.retained = _sets(user, item, sides)
-        learned = _sets(*_columns([whole.train], device), sides)
-        met = _columns([whole.train, whole.valid, whole.test], device)
+        self.user, self.item = user, item
+        self.retained = _sets(user, item, self.sides)
+        learned = _sets(*_columns([whole.train], device), self.sides)
         anything = places.items.to(device) if training.negatives == "all_items" else item.unique()
         self.any_item = Strangers(learned, anything)
         self.popular = Strangers(learned, item)
-        self.new_item = Strangers(_sets(*met, sides), item)
-        self.new_user = Strangers(_sets(*met[::-1], sides[::-1]), user)
         self.lost_items = _tensor(division.request.items, device)
 
     def beside(self, user: Tensor, item: Tensor) -> Pairs:
         """Return pairs with another item for each, that its user has not met in training."""
         return Pairs(user, item, self.any_item.draw(user, self.generator))
 
-    def matched(self, user: Tensor, item: Tensor) -> Pairs:
-        """Return a pair that nobody has seen for each of some forgotten ones."""
+    def like(self, user: Tensor, item: Tensor, *, unmet_in: Sequence[Interactions]) -> Pairs:
+        """Return for each of some forgotten pairs one that is in none of some parts of the data."""
+        met = _columns(unmet_in, user.device)
+        new_item = Strangers(_sets(*met, self.sides), self.item)
+        new_user = Strangers(_sets(*met[::-1], self.sides[::-1]), self.user)
         by_item = torch.isin(item, self.lost_items)
         rest = ~by_item
         others, items = user.clone(), item.clone()
-        others[by_item] = self.new_user.draw(item[by_item], self.generator)
-        items[rest] = self.new_item.draw(user[rest], self.generator)
+        others[by_item] = new_user.draw(item[by_item], self.generator)
+        items[rest] = new_item.draw(user[rest], self.generator)
         return self.beside(others, items)
 
 

@@ -65,7 +65,8 @@ class ForgetMeasures:
 
     Attributes:
         forgotten: Pairs to be forgotten.
-        matched: A pair never seen for each, of the same user with an item as popular among what is retained.
+        matched: A pair never seen for each, see :class:`mmgraph.unlearning.draws.Draws`: of the same user with another
+            item, or of the same forgotten item with another user.
         retained: Retained training interactions, left out of all lists.
         items: Items to be forgotten; none but for requests that name some.
         readers: Users whose lists are looked through for them.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmgraph.models.base import Batch, Recommender, Rows, Stage
 from mmgraph.training.loop import Precision, computing_in, weigh
+from mmgraph.training.random_state import own_random
 
 Reverse = Literal["swap", "negate"]
 
@@ -118,7 +119,7 @@ def can_share_rows(model: Recommender, batch: Batch) -> bool:
     """
     if type(model).losses is not Recommender.losses or model.num_negatives != 1:
         return False
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), own_random(batch.user.device):
         return type(model.batch_rows(batch)) is Rows
 
 

@@ -8,10 +8,8 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.data import Interactions, MultimodalDataset
-from mmgraph.errors import ConfigError
 from mmgraph.evaluation import ScoreFunction
 from mmgraph.graph.schema import ITEM, USER
-from mmgraph.models.base import Recommender
 
 Weights = dict[str, Tensor]
 
@@ -108,20 +106,3 @@ class Places:
         if "user" in table:
             return self.users
         return self.items if "item" in table else None
-
-
-def load_weights(model: Recommender, weights: Mapping[str, Tensor]) -> None:
-    """Put weights into a model.
-
-    Raises:
-        ConfigError: they are not those of such a model.
-    """
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in weights.items()}
-    if found != expected:
-        name = next(n for n in {**expected, **found} if found.get(n) != expected.get(n))
-        raise ConfigError(
-            f"the weights must be those of this {model.config.name} ({name!r} differs in shape or is missing); "
-            "a table with a row for each user or item needs 'user' or 'item' in its name"
-        )
-    model.load_state_dict(dict(weights))

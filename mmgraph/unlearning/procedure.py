@@ -3,11 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -20,12 +18,12 @@ from mmgraph.export import RunFolder
 from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models.base import Recommender, score_function
-from mmgraph.run import Run, build_model, load_run, usable_device
+from mmgraph.run import Run, build_model, load_run, load_weights, usable_device
 from mmgraph.sparse import use_backend
 from mmgraph.training import EpochReport, PairwiseSampler
+from mmgraph.training.random_state import own_random
 from mmgraph.unlearning.draws import Draws, draw_pairs
 from mmgraph.unlearning.fit import unlearn_pairs
-from mmgraph.unlearning.places import load_weights
 from mmgraph.unlearning.record import Outcome, write_run
 from mmgraph.unlearning.report import Compared, make_report
 from mmgraph.unlearning.request import Ids, NamedPairs, read_request
@@ -94,9 +92,9 @@ def unlearn(
     source = run if isinstance(run, Run) else load_run(run, dataset=dataset, device=device)
     config, recipe = _settings(source, overrides), source.recipe
     seed = recipe.seed if seed is None else seed
-    target = _free_folder(source) if out is None else Path(out)
-    gold_target = target.with_name(f"{target.name}-gold")
-    for folder in (target, *((gold_target,) if gold else ())):
+    target = _default_folder(source) if out is None else Path(out)
+    first = RunFolder.next_free(target) if out is None else target
+    for folder in (first, *((_beside(first),) if gold else ())):
         RunFolder.check_free(folder)
     observer.phase("reading the data")
     request = read_request(source.dataset, users=users, items=items, interactions=interactions)
@@ -105,14 +103,23 @@ def unlearn(
     with use_backend(recipe.training.sparse_backend):
         work = _Work(source, recipe, division, config, seed=seed, cache=cache, observer=observer)
         outcome = work.unlearn()
-        made = write_run(target, source, division, recipe, outcome, config=config, seed=seed)
+        made = write_run(
+            target,
+            source,
+            division,
+            recipe,
+            outcome,
+            config=config,
+            seed=seed,
+            numbered=out is None,
+        )
         retrained = None
         if gold:
             observer.note(f"the unlearned run is in {made.path}; now comes the retrained one")
             retrained = train(
                 recipe,
                 division.retained,
-                out=gold_target,
+                out=_beside(made.path),
                 device=source.device,
                 cache=cache,
                 observer=observer,
@@ -137,10 +144,18 @@ def _settings(source: Run, overrides: Iterable[str]) -> UnlearningConfig:
     return config.model_copy(update={"max_epochs": epochs})
 
 
-def _free_folder(source: Run) -> Path:
-    base = source.path.with_name(f"{source.path.resolve().name}-unlearned")
-    numbered = (base.with_name(f"{base.name}-{number}") for number in count(2))
-    return next(path for path in chain([base], numbered) if not path.exists())
+def _default_folder(source: Run) -> Path:
+    return source.path.with_name(f"{source.path.resolve().name}-unlearned")
+
+
+def _beside(target: Path) -> Path:
+    """Return where the retrained run goes."""
+    return target.with_name(f"{target.name}-gold")
+
+
+def _put(model: Recommender, weights: Mapping[str, Tensor]) -> None:
+    remedy = "a table with a row for each user or item needs 'user' or 'item' in its name"
+    load_weights(model, weights, origin="unlearning", remedy=remedy)
 
 
 class _Work:
@@ -194,8 +209,7 @@ class _Work:
         validator = validator_of(retained, config, device) if len(retained.valid) else None
         reports: list[EpochReport] = []
         self.observer.phase(f"unlearning {self.recipe.model.name}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with own_random(self.device, seed=self.seed):
             how = unlearn_pairs(
                 self.model,
                 self._retained(),
@@ -227,7 +241,7 @@ class _Work:
         if gold is not None:
             untrained = self._build(self.wide)
             weights = {k: v.to(self.device) for k, v in gold.model.state_dict().items()}
-            load_weights(untrained, self.division.places.widen(weights, untrained.state_dict()))
+            _put(untrained, self.division.places.widen(weights, untrained.state_dict()))
             models["gold"], runs["gold"] = untrained, gold
         return Compared(self.division, self.draws, self.recipe, self.device, models, runs)
 
@@ -240,16 +254,16 @@ class _Work:
         graph = self._graph_of(self.division.whole) if full else self.wide
         model, places = self._build(graph), self.division.places
         trained = self.source.folder.read_tensors(names.WEIGHTS)
-        load_weights(model, trained)
+        _put(model, trained)
         fresh = self._build(self.wide).state_dict()
         kept = {name: value.to(self.device) for name, value in places.narrow(trained).items()}
-        load_weights(model, places.widen(kept, fresh))
+        _put(model, places.widen(kept, fresh))
         return model
 
     def _build(self, graph: HeteroData, weights: Mapping[str, Tensor] | None = None) -> Recommender:
         model = build_model(self.recipe, graph).to(self.device)
         if weights is not None:
-            load_weights(model, weights)
+            _put(model, weights)
         return model.eval()
 
     def _retained(self) -> PairwiseSampler:

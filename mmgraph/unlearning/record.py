@@ -52,17 +52,19 @@ def write_run(
     *,
     config: UnlearningConfig,
     seed: int,
+    numbered: bool = False,
 ) -> Run:
     """Write the folder of an unlearned run; it appears complete or not at all.
 
     Args:
-        target: Where; new or empty.
+        target: Where; new or empty, unless ``numbered``.
         source: The run it was made from.
         division: What was forgotten and what was retained.
         recipe: Of the new run.
         outcome: Its model and metrics.
         config: How it was made.
         seed: Of the draws.
+        numbered: Put a number behind a target that is taken.
     """
     data = division.retained
 
@@ -95,7 +97,8 @@ def write_run(
             folder, data, outcome.model, metrics=metrics, test=outcome.test, timings=timings
         )
 
-    return Run(RunFolder.create(target, fill), recipe, source.data_folder, source.device)
+    folder = RunFolder.create(target, fill, numbered=numbered)
+    return Run(folder, recipe, source.data_folder, source.device)
 
 
 def origin_of(source: Run, division: Division) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Pairs drawn by the seed: which items and users may be drawn, and which may not."""
 
+import numpy as np
 import pytest
 import torch
 
 from mmgraph.data import MultimodalDataset
 from mmgraph.training import TrainingConfig
 from mmgraph.unlearning.draws import Draws, draw_pairs
+from mmgraph.unlearning.forget_pairs import Pairs
 from mmgraph.unlearning.request import read_request
 from mmgraph.unlearning.retain import Division, divide
 from mmgraph.unlearning.settings import UnlearningConfig
@@ -59,6 +61,58 @@ def test_matched_pairs_share_what_is_forgotten_and_are_in_no_part(division: Divi
     assert pairs.isdisjoint(known(division.whole))
     assert not torch.isin(matched.user[by_item], torch.tensor([4])).any()
     assert not torch.isin(matched.item[~by_item], torch.tensor([3, 7])).any()
+
+
+def with_test_part(data: MultimodalDataset, user: list[int], item: list[int]) -> MultimodalDataset:
+    rows = type(data.test)(np.array(user), np.array(item))
+    return MultimodalDataset(**{**vars(data), "test": rows})
+
+
+def columns(pairs: Pairs) -> list[list[int]]:
+    return [x.tolist() for x in (pairs.user, pairs.item, pairs.other)]
+
+
+@pytest.mark.parametrize("target", ["auto", "unobserved", "held_out"])
+@pytest.mark.parametrize(
+    "asked", [{"users": ["4", "5"]}, {"items": ["3", "7"]}, {"interactions": [("0", "2")]}]
+)
+def test_planted_test_rows_decide_nothing(
+    board: MultimodalDataset, asked: dict[str, list[str]], target: str
+) -> None:
+    """Other test rows, same training rows: what is pushed down and when it counts as forgotten stay the same."""
+    # In the one, test rows are most of what users have not learned; only the pairs that measure may differ.
+    users, items = [4, 4, 4, 5, 5, 5, 8, 9, 10, 11], [1, 5, 9, 0, 2, 4, 3, 3, 7, 7]
+    plain, planted = board, with_test_part(board, users, items)
+    drawn = [
+        draw(divide(data, read_request(data, **asked)), target=target)  # type: ignore[arg-type]
+        for data in (plain, planted)
+    ]
+    for part in ("forgotten", "target"):
+        first, second = (columns(getattr(found.goal, part)) for found in drawn)
+        assert first == second
+    batches = [
+        [batch._asdict() for batch in found.forget.epoch(5, torch.Generator().manual_seed(1))]
+        for found in drawn
+    ]
+    for one, other in zip(*batches, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in ("user", "positive", "negative"))
+    measured = drawn[1].matched
+    pairs = set(zip(measured.user.tolist(), measured.item.tolist(), strict=True))
+    assert pairs.isdisjoint(known(planted))
+
+
+def test_the_target_of_unobserved_pairs_is_met_neither_in_training_nor_in_validation(
+    board: MultimodalDataset,
+) -> None:
+    held = type(board.train)(np.array([4, 4, 5]), np.array([1, 3, 2]))
+    data = MultimodalDataset(**{**vars(board), "valid": held})
+    aim = draw(divide(data, read_request(data, users=["4", "5"]))).goal.target
+    found = set(zip(aim.user.tolist(), aim.item.tolist(), strict=True))
+    parts = (data.train, data.valid)
+    met = {(u, i) for p in parts for u, i in zip(p.user.tolist(), p.item.tolist(), strict=True)}
+    assert found.isdisjoint(met)
+    tested = {pair for pair in zip(data.test.user.tolist(), data.test.item.tolist(), strict=True)}
+    assert found & tested  # a test row is as unknown as any other
 
 
 def test_single_interactions_aim_at_the_validation_part(board: MultimodalDataset) -> None:

@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from mmgraph.config import Recipe
-from mmgraph.errors import ConfigError
 from mmgraph.graph import GraphConfig, build_graph, check_graph
 from mmgraph.graph.schema import ITEM_USER, USER_ITEM
 from mmgraph.models import MODELS
-from mmgraph.run import build_model
-from mmgraph.unlearning.places import load_weights
+from mmgraph.run import build_model, load_weights
 from mmgraph.unlearning.retain import Division
 
 
@@ -60,7 +58,7 @@ def test_a_model_without_the_rows_scores_as_with_them(division: Division, name: 
         for parameter in large.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     small = build_model(recipe, graph).double().eval()
-    load_weights(small, places.narrow(large.state_dict()))
+    load_weights(small, places.narrow(large.state_dict()), origin="narrow", remedy="")
     everyone = torch.arange(small.num_users)
     with torch.no_grad():
         expected = places.narrow_scores(large.score)(everyone)
@@ -79,10 +77,3 @@ def test_widened_weights_are_those_of_both(division: Division) -> None:
     assert wide["item_bias"].tolist() == [0, 1, 2, -4, 4, 5, 6, -8, 8, 9, 10, 11]
     assert wide["w"].tolist() == [1, 1]
     assert fresh["item_bias"][0] == -1  # not changed
-
-
-def test_weights_of_another_model_are_refused(division: Division) -> None:
-    recipe = Recipe.build({"model": {"name": "bpr_mf"}})
-    model = build_model(recipe, build_graph(division.retained, recipe.graph))
-    with pytest.raises(ConfigError, match="'user_embedding' differs"):
-        load_weights(model, {**model.state_dict(), "user_embedding": torch.zeros(2, 2)})

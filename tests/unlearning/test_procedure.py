@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from mmgraph.analysis import analyze_preservation
 from mmgraph.errors import ConfigError, DataError
-from mmgraph.experiment import evaluate, load_run, train
+from mmgraph.experiment import Observer, evaluate, load_run, train
 from mmgraph.graph import build_graph
 from mmgraph.run import Run
 from mmgraph.unlearning import Unlearning, unlearn
@@ -186,6 +187,44 @@ def test_the_same_seed_makes_the_same_run(trained: Trained, tmp_path: Path) -> N
     runs = [new.run for new in made]
     weights = [(run.path / "model.safetensors").read_bytes() for run in runs]
     assert weights[0] == weights[1] != weights[2]
+
+
+@pytest.mark.parametrize("kind", ["users", "items", "interactions"])
+def test_planted_test_rows_cannot_be_seen(trained: Trained, tmp_path: Path, kind: str) -> None:
+    """Other test rows, same training and validation rows: every byte that unlearning decides stays the same."""
+    source, planted = trained(), trained()
+    data = source.dataset
+    rolled = replace(data.test, item=(data.test.item + 1) % data.num_items)
+    planted.__dict__["dataset"] = type(data)(**{**vars(data), "test": rolled})
+    asked = {key: pairs[:3] for key, pairs in chosen(source)[kind].items()}
+    more = ["target=unobserved", "learning_rate=0.01"]
+    made = [
+        unlearn(run, **asked, overrides=more, out=tmp_path / name).run
+        for name, run in (("plain", source), ("planted", planted))
+    ]
+    assert made[0].metrics["epochs"] > 1
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (made[0].path / name).read_bytes() == (made[1].path / name).read_bytes()
+    assert made[0].metrics["test"] != made[1].metrics["test"]
+
+
+def test_a_folder_that_is_taken_while_it_unlearns_is_left_alone(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = load_run(shutil.copytree(trained().path, tmp_path / "mine"))
+    asked = {**chosen(source)["users"], "overrides": ["max_epochs=1"]}
+
+    class Takes(Observer):
+        def phase(self, text: str) -> None:
+            if text == "ranking the test part":
+                (tmp_path / "mine-unlearned").mkdir(exist_ok=True)
+                (tmp_path / "mine-unlearned" / "theirs").touch()
+
+    made = unlearn(source, **asked, gold=True, observer=Takes())
+    assert made.run.path == tmp_path / "mine-unlearned-2"
+    assert made.gold is not None
+    assert made.gold.path == tmp_path / "mine-unlearned-2-gold"
+    assert [p.name for p in (tmp_path / "mine-unlearned").iterdir()] == ["theirs"]
 
 
 def test_rows_that_were_never_learned_leave_the_weights_as_they_are(
