@@ -16,8 +16,8 @@ class EvaluationCell(Cell):
     Attributes:
         dim: Width of user and item vectors.
         block: Users scored at once.
-        vectors: ``grid`` for numbers whose inner products are exact, so that every way must find the
-            same lists; ``normal`` for numbers whose products are rounded, as those of a model are.
+        vectors: ``grid`` for numbers whose inner products are exact up to a width of 256, so that every
+            way must find the same lists; ``normal`` for numbers whose products are rounded, as those of a model are.
     """
 
     what: What

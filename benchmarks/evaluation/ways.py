@@ -14,8 +14,8 @@ from benchmarks.tasks import Outcome
 from mmgraph.data import MultimodalDataset
 from mmgraph.evaluation import EvaluationConfig, Evaluator
 
-_GRID = 2.0**10
-"""Numbers of -1 to 1 in steps of 2^-10: their products and the sums of 64 of them fit into 24 bits."""
+_GRID = 2.0**8
+"""Numbers of -1 to 1 in steps of 2^-8: products are in steps of 2^-16, and sums of up to 256 fit into 24 bits."""
 
 Vectors = tuple[Tensor, Tensor]
 PerUser = dict[str, NDArray[np.float64]]
@@ -27,7 +27,7 @@ def draw_vectors(cell: EvaluationCell, num_users: int, num_items: int) -> Vector
     Example:
         >>> cell = EvaluationCell("duel", "ranking", ("mmgraph",), "board", dim=2)
         >>> user, item = draw_vectors(cell, 3, 5)
-        >>> user.shape, bool((item * 1024 == (item * 1024).round()).all())
+        >>> user.shape, bool((item * 256 == (item * 256).round()).all())
         (torch.Size([3, 2]), True)
     """
     generator = torch.Generator().manual_seed(cell.seed)

@@ -1,15 +1,15 @@
 """MARGO on DRAGON trained the plain way: COO products, neighbours of users gathered, Adam over all of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.laps import Laps
 from benchmarks.rivals.coo_lightgcn import Triples, sym_adjacency
 from benchmarks.rivals.dense_freedom import Linear, mean_of_neighbours
+from benchmarks.rivals.dense_training import DenseTraining, learns
 
 
 class UserNeighbours(NamedTuple):
@@ -22,7 +22,7 @@ class UserNeighbours(NamedTuple):
     shared: Tensor
 
 
-class DenseDragon:
+class DenseDragon(DenseTraining):
     """The second stage of MARGO and its step, on a DRAGON as the authors' code has it.
 
     Args:
@@ -60,22 +60,23 @@ class DenseDragon:
         learning_rate: float = 1e-3,
     ) -> None:
         self.num_users, self.num_items = len(users.nearest), len(logits)
-        self.alpha, self.tau, self.reg_weight = alpha, tau, reg_weight
-        self.preferences = {name: _learns(x) for name, x in preferences.items()}
+        self.tau = tau
+        self.preferences = {name: learns(x) for name, x in preferences.items()}
         self.features = dict(features)
         self.encoders = {
-            name: [(_learns(weight), _learns(bias)) for weight, bias in layers]
+            name: [(learns(weight), learns(bias)) for weight, bias in layers]
             for name, layers in encoders.items()
         }
-        self.logits = _learns(logits)
+        self.logits = learns(logits)
         self.adjacency = sym_adjacency(pairs[0], pairs[1], self.num_users, self.num_items)
         self.item_graph = mean_of_neighbours(neighbours, shares, self.num_items)
         self.user_index = users.nearest
         chances = users.shared.float().masked_fill(users.shared == 0, float("-inf")).softmax(dim=1)
         self.user_weight = chances.nan_to_num()[:, None, :]  # zeros where a user has no neighbour
-        parameters = [self.logits, *self.preferences.values()]
-        parameters += [x for layers in self.encoders.values() for layer in layers for x in layer]
-        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        learning = [self.logits, *self.preferences.values()]
+        learning += [x for layers in self.encoders.values() for layer in layers for x in layer]
+        weights = {"reg": reg_weight, "calibration": alpha}
+        super().__init__(learning, weights=weights, learning_rate=learning_rate)
 
     def encode(self) -> list[tuple[Tensor, Tensor]]:
         """Return final users and items of each modality."""
@@ -117,27 +118,3 @@ class DenseDragon:
             "reg": torch.stack(squares).sum(),
             "calibration": (gamma * divergence).mean(),
         }
-
-    def train(
-        self, batches: Iterable[Triples]
-    ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-        """Take one step on each batch; return the seconds of the phases and the terms of every step."""
-        seconds, terms = [], []
-        for triples in batches:
-            laps = Laps(str(self.logits.device))
-            found = self.loss(triples)
-            laps.lap("forward")
-            loss = found["bpr"] + self.reg_weight * found["reg"] + self.alpha * found["calibration"]
-            self.optimizer.zero_grad()
-            loss.backward()
-            laps.lap("backward")
-            self.optimizer.step()
-            laps.lap("optimiser")
-            terms.append({name: value.item() for name, value in found.items()})
-            laps.lap("rest")
-            seconds.append(laps.seconds)
-        return seconds, terms
-
-
-def _learns(initial: Tensor) -> Tensor:
-    return initial.detach().clone().requires_grad_()

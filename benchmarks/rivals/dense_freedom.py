@@ -1,19 +1,19 @@
 """FREEDOM trained the plain way: trainable feature tables, every item projected every step, COO products."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.laps import Laps
 from benchmarks.rivals.coo_lightgcn import Triples, mean_of_layers, sym_adjacency
+from benchmarks.rivals.dense_training import DenseTraining, learns
 
 Linear = tuple[Tensor, Tensor]
 """Weight (dim, width) and bias (dim,)."""
 
 
-class DenseFreedom:
+class DenseFreedom(DenseTraining):
     """FREEDOM and its step as the authors' code has them: all features learn, Adam steps over all of it.
 
     Args:
@@ -43,21 +43,22 @@ class DenseFreedom:
         learning_rate: float = 1e-3,
     ) -> None:
         self.num_users, self.num_items = len(user_embedding), len(item_embedding)
-        self.num_layers, self.modality_weight = num_layers, modality_weight
-        self.user_embedding, self.item_embedding = _learns(user_embedding), _learns(item_embedding)
-        self.tables = {name: _learns(x) for name, x in features.items()}
-        self.linear = {name: (_learns(w), _learns(b)) for name, (w, b) in linear.items()}
+        self.num_layers = num_layers
+        self.user_embedding, self.item_embedding = learns(user_embedding), learns(item_embedding)
+        self.tables = {name: learns(x) for name, x in features.items()}
+        self.linear = {name: (learns(w), learns(b)) for name, (w, b) in linear.items()}
         self.item_graph = mean_of_neighbours(neighbours, shares, self.num_items)
         self.adjacency = torch.empty(0)
-        parameters = [self.user_embedding, self.item_embedding, *self.tables.values()]
-        parameters += [tensor for pair in self.linear.values() for tensor in pair]
-        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        learning = [self.user_embedding, self.item_embedding, *self.tables.values()]
+        learning += [tensor for pair in self.linear.values() for tensor in pair]
+        weights = {"modality": modality_weight}
+        super().__init__(learning, weights=weights, learning_rate=learning_rate)
 
     def keep_edges(self, user: Tensor, item: Tensor) -> None:
         """Train on these user-item edges from now on."""
         self.adjacency = sym_adjacency(user, item, self.num_users, self.num_items)
 
-    def loss(self, triples: Triples) -> tuple[Tensor, Tensor]:
+    def loss(self, triples: Triples) -> dict[str, Tensor]:
         """Return the criterion on the final vectors and the sum of those on projected features."""
         user, positive, negative = triples
         ego = torch.cat([self.user_embedding, self.item_embedding])
@@ -68,27 +69,7 @@ class DenseFreedom:
         for name, table in self.tables.items():
             projected = F.linear(table, *self.linear[name])
             content = content + _bpr(users[user], projected[positive], projected[negative])
-        return _bpr(users[user], items[positive], items[negative]), content
-
-    def train(
-        self, batches: Iterable[Triples]
-    ) -> tuple[list[dict[str, float]], list[dict[str, float]]]:
-        """Take one step on each batch; return the seconds of the phases and the terms of every step."""
-        seconds, terms = [], []
-        for triples in batches:
-            laps = Laps(str(self.user_embedding.device))
-            bpr, content = self.loss(triples)
-            laps.lap("forward")
-            loss = bpr + self.modality_weight * content
-            self.optimizer.zero_grad()
-            loss.backward()
-            laps.lap("backward")
-            self.optimizer.step()
-            laps.lap("optimiser")
-            terms.append({"bpr": bpr.item(), "modality": content.item()})
-            laps.lap("rest")
-            seconds.append(laps.seconds)
-        return seconds, terms
+        return {"bpr": _bpr(users[user], items[positive], items[negative]), "modality": content}
 
 
 def mean_of_neighbours(
@@ -109,10 +90,6 @@ def mean_of_neighbours(
     joined, weight = torch.cat(edges, dim=1), torch.cat(weights)
     size = (num_items, num_items)
     return torch.sparse_coo_tensor(joined, weight, size, check_invariants=False).coalesce()
-
-
-def _learns(initial: Tensor) -> Tensor:
-    return initial.detach().clone().requires_grad_()
 
 
 def _bpr(user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:

@@ -37,7 +37,9 @@ class NamedSampler(WatchedSampler):
 
 
 class SystemTask(Task):
-    """One epoch of a system; a fresh optimiser and the keeping of the weights count.
+    """One epoch of each stage of a system; a fresh optimiser and the keeping of the weights count.
+
+    The seconds of a system with several stages are the sum of theirs.
 
     Args:
         cell: What to do.
@@ -72,7 +74,7 @@ class SystemTask(Task):
         )
 
     def run(self, method: Method, name: str) -> Outcome:
-        """Train one epoch."""
+        """Train one epoch of each stage."""
         epoch = partial(self._epoch, name)
         if isinstance(self.samplers[name], OneByOneSampler):
             with computing_plainly(self.models[name]):
@@ -90,11 +92,11 @@ class SystemTask(Task):
         return {"num_parameters": counted, "shares": self.shares}
 
     def judge(self, outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, Any]]:
-        """Return the losses of the last epoch."""
+        """Return the losses of the last epoch, which is one of the last stage."""
         return {name: {"loss": outcome.value} for name, outcome in outcomes.items()}
 
     def _epoch(self, name: str) -> float:
-        """Train one more epoch; return the sum of the unweighted terms of its loss."""
+        """Train each stage for one more epoch; return the sum of the unweighted terms of the last one's loss."""
         self.calls[name] = self.calls.get(name, 0) + 1
         config = self.recipe.training.model_copy(
             update={"max_epochs": 1, "batch_size": self.cell.batch}

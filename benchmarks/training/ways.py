@@ -14,15 +14,17 @@ from benchmarks.tasks import Outcome
 from benchmarks.training.cells import TrainingCell
 from benchmarks.training.phases import PHASES, StepClock, WatchedSampler
 from mmgraph.data import MultimodalDataset
-from mmgraph.evaluation import Evaluator
+from mmgraph.evaluation import EvaluationConfig
+from mmgraph.experiment import validate_with, validator_of
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.graph.schema import USER_ITEM
-from mmgraph.models.base import Recommender, score_function
+from mmgraph.models.base import Recommender
 from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.sparse import choose_backend
 from mmgraph.training import EpochReport, TrainingConfig, fit
+from mmgraph.training.random_state import own_random
 
 SHARES = {"image": 0.1, "text": 0.9}
 """Of the modalities in the item graph, as in the papers of FREEDOM and DRAGON."""
@@ -52,8 +54,7 @@ class Inputs:
         """Return the model with initial weights that depend on the seed, on the device."""
         cell = self.cell
         widths = {"embedding_dim": cell.dim, "num_layers": cell.layers}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with own_random(torch.device("cpu"), seed=seed):
             if cell.model == "freedom":
                 config = FREEDOMConfig(shares=SHARES, init="normal0.1", **widths)
                 return FREEDOM(self.graph, config).to(cell.device)
@@ -159,10 +160,7 @@ class OurFit:
                 **options,
             }
         )
-        parts = [(part.user, part.item) for part in (data.train, data.valid)]
-        self.evaluator = Evaluator.for_validation(
-            *parts, num_users=data.num_users, num_items=data.num_items, device=cell.device
-        )
+        self.evaluator = validator_of(data, EvaluationConfig(), torch.device(cell.device))
 
     def __call__(self) -> Outcome:
         """Train a fresh model."""
@@ -172,7 +170,7 @@ class OurFit:
             self.inputs.sampler(),
             config=self.config,
             seed=cell.seed,
-            validate=partial(_validate, self.evaluator),
+            validate=partial(validate_with, self.evaluator),
             select_by=_SELECT_BY,
             on_epoch=reports.append,
         )
@@ -184,10 +182,6 @@ class OurFit:
         best = result.valid[_SELECT_BY]
         found = {"valid_recall": last, "best_recall": best}
         return Outcome(phases, {}, found, phases["training"])
-
-
-def _validate(evaluator: Evaluator, model: Recommender) -> Mapping[str, float]:
-    return evaluator.evaluate(score_function(model)).mean
 
 
 def warm_libraries(device: str) -> None:

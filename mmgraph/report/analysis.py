@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _GROUPS = {"all": "all items", "high_degree": "high-degree items"}
+_HATCHES = (None, "///", "...", "xxx")
+_LINES = ("-", "--", ":", "-.")
+"""Of what has a colour for the first, second, third and fourth time."""
 _MOST_BARS = 40
 """More would make a picture that no program opens."""
 
@@ -66,13 +69,16 @@ def save_weights(stem: Path, record: Mapping[str, Any]) -> tuple[Path, ...]:
     with drawing(panels=len(names)) as (figure, panels):
         for axes, name in zip(panels, names, strict=True):
             axes.axvspan(*record["middle"], color=GREY, alpha=0.12, linewidth=0)
-            for run, colour in zip(runs, COLOURS, strict=False):
+            for number, run in enumerate(runs):
+                colour, line = _look(number, _LINES)
                 found = run["modalities"][name]
                 shares = [count / max(1, found["items"]) for count in found["counts"]]
                 axes.stairs(shares, edges, color=(colour, 0.25), fill=True)
                 mean = found["mean"]
                 text = f"{run['label']}: {'no items' if mean is None else f'mean {mean:.3f}'}"
-                axes.stairs(shares, edges, color=colour, linewidth=1.2, label=label(text))
+                axes.stairs(
+                    shares, edges, color=colour, linestyle=line, linewidth=1.2, label=label(text)
+                )
             axes.set(title=label(name), xlabel="weight", ylabel="share of items", xlim=(0, 1))
             axes.set_ylim(top=1.3 * axes.get_ylim()[1])  # room for the names
             axes.legend(loc="upper right")
@@ -112,6 +118,11 @@ def _subject(record: Mapping[str, Any]) -> str:
     return label(f"{record['model']} on {record['dataset']}", length=60)
 
 
+def _look(number: int, rounds: Sequence[Any]) -> tuple[str, Any]:
+    """Return the colour of the one with a number, and what tells it from those that had the colour before."""
+    return COLOURS[number % len(COLOURS)], rounds[number // len(COLOURS) % len(rounds)]
+
+
 def _density(counts: Sequence[int], edges: Sequence[float]) -> list[float]:
     total = max(1, sum(counts))
     return [
@@ -123,9 +134,12 @@ def _density(counts: Sequence[int], edges: Sequence[float]) -> list[float]:
 def _stacked_bars(axes: "Axes", items: Sequence[Mapping[str, Any]], parts: Sequence[str]) -> None:
     places = range(len(items))
     begins = [0.0] * len(items)
-    for part, colour in zip(parts, COLOURS, strict=False):
+    for number, part in enumerate(parts):
+        colour, hatch = _look(number, _HATCHES)
         shares = [item["shares"][part] for item in items]
-        axes.barh(places, shares, left=begins, color=colour, label=label(part), height=0.8)
+        axes.barh(
+            places, shares, left=begins, color=colour, hatch=hatch, label=label(part), height=0.8
+        )
         begins = [begin + share for begin, share in zip(begins, shares, strict=True)]
     axes.set_yticks(places, [label(item["title"] or item["item"]) for item in items])
     axes.invert_yaxis()

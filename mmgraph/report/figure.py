@@ -126,9 +126,10 @@ def label(text: str, *, length: int = 40) -> str:
 
 
 def write_result(stem: Path, value: Mapping[str, Any], figure: "Figure") -> tuple[Path, ...]:
-    """Write numbers and their picture beside each other: ``stem`` with .json, .png and .svg, all or none.
+    """Write numbers and their picture beside each other: ``stem`` with .json, .png and .svg, each whole.
 
-    Files of these names are replaced. Call it within the block of :func:`drawing`.
+    Files of these names are replaced, and none of them before all three are on the disk. What happens between one
+    replacement and the next can leave new files beside old ones. Call it within the block of :func:`drawing`.
 
     Args:
         stem: Place and name without an ending; its folder is made if it is missing.

@@ -1,8 +1,10 @@
 """What all programs measure with: quartiles, peak memory, errors in one line."""
 
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +43,9 @@ def test_the_record_of_the_machine_names_versions_and_no_folder() -> None:
     assert record["packages"]["torch"]
     assert record["processor"]
     assert record["sparse_backend"]
+    told = json.dumps(record)
+    for folder in (REPOSITORY, Path.home(), Path(sys.prefix), Path.cwd(), Path(np.__file__).parent):
+        assert str(folder) not in told
 
 
 def test_a_program_that_is_told_to_end_cleans_up() -> None:

@@ -1,12 +1,15 @@
 """Every rival answers what it is asked: right lists, no row its own neighbour, all that it counts."""
 
 import importlib.util
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from benchmarks import rivals
 from benchmarks.graph.features import make_features
 from benchmarks.graph.methods import METHODS
 from benchmarks.graph.oracle import KnnOracle, count_recall
@@ -143,3 +146,14 @@ def test_the_table_names_what_exists() -> None:
         for method in methods.values():
             module = method.place.partition(":")[0]
             assert importlib.util.find_spec(module), method.place
+
+
+def test_rivals_know_nothing_of_the_library_but_the_one_that_says_so() -> None:
+    folder = Path(rivals.__file__).parent
+    found = {
+        p.stem
+        for p in folder.glob("*.py")
+        if re.search(r"^(from|import) mmgraph", p.read_text(), re.MULTILINE)
+    }
+    assert found == {"plain_system"}
+    assert "``plain_system``" in str(rivals.__doc__)

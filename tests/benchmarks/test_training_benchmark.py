@@ -13,7 +13,9 @@ from benchmarks.process import CellRun
 from benchmarks.program import choose_cells, run
 from benchmarks.training.benchmark import BENCHMARK
 from benchmarks.training.cells import SECTIONS, TrainingCell
+from benchmarks.training.kinds import KINDS
 from benchmarks.training.methods import METHODS
+from benchmarks.training.page import _sections as sections
 from benchmarks.training.profiles import PROFILES, TrainingChoice
 from benchmarks.training.tasks import TrainingTask, make_task
 from benchmarks.training.ways import Inputs, graph_of
@@ -182,6 +184,26 @@ def test_the_program_measures_and_the_page_shows_it(
     text = (tmp_path / "docs" / "training.md").read_text()
     assert "### An epoch of LightGCN, in turn with the plain way" in text
     assert "| optimiser |" in text
+
+
+def test_a_system_of_two_stages_trains_an_epoch_of_each_and_the_page_says_so(
+    small_folder: Path,
+) -> None:
+    cell = TrainingCell("systems", "system", BOTH, "small", "margo", batch=64, threads=1)
+    task = make_task(cell, str(small_folder), Path())
+    method, seen = METHODS["system"]["mmgraph"], []
+    task.get_ready(method, "mmgraph")
+    model = task.models["mmgraph"]
+    model.on_stage = lambda stage: seen.append(stage.name)
+    model.on_epoch = seen.append
+    task.shares = {"sampler": 1.0}  # no profile
+    task.run(method, "mmgraph")
+    assert seen == ["first", 1, "second", 2]
+    facts = {"num_parameters": 9, "shares": dict.fromkeys(KINDS, 0.2), "ratios": {"plain": 2.0}}
+    lines = [made_line(cell, name, **facts) for name in BOTH]
+    text = "\n".join(sections(lines, []))
+    assert "one epoch of each stage" in " ".join(text.split())
+    assert "| margo | 9 |" in text
 
 
 def made_line(cell: TrainingCell, method: str, **facts: object) -> dict:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mmgraph.report import save_attention, save_preservation, save_weights
+from mmgraph.report.figure import COLOURS
 
 
 def words(svg: Path) -> list[str]:
@@ -114,3 +115,24 @@ def test_no_picture_is_too_tall_to_be_opened(tmp_path: Path) -> None:
 
 def test_empty_lists_are_drawn(tmp_path: Path) -> None:
     assert len(save_attention(tmp_path / "x", attention(1, 0), rows=4)) == 3
+
+
+def test_more_parts_and_runs_than_colours_are_all_drawn(tmp_path: Path) -> None:
+    many = len(COLOURS) + 2
+    parts = [f"part {number}" for number in range(many)]
+    item = {"item": "i", "title": "", "shares": dict.fromkeys(parts, 1 / many)}
+    record = {**attention(0, 0), "parts": parts, "history": [item], "recommended": [item]}
+    svg = save_attention(tmp_path / "attention", record, rows=1)[2]
+    assert [part for part in words(svg) if part in parts] == parts
+    # The ones that have a colour again are told from the first by a hatch, as are those of the legend.
+    fills = re.findall(r"fill: url\(#", svg.read_text(encoding="utf-8"))
+    assert len(fills) == 2 * 2 + 2
+
+    svg = save_weights(tmp_path / "weights", weights(*parts))[2]
+    assert [text for text in words(svg) if text.endswith("mean 0.250")] == [
+        f"{part}: mean 0.250" for part in parts
+    ]
+    assert re.search(
+        r"stroke: #0072b2[^\"]*stroke-dasharray: [^\"]*\"|stroke-dasharray[^\"]*stroke: #0072b2",
+        svg.read_text(encoding="utf-8"),
+    )

@@ -1,4 +1,4 @@
-"""Pictures: the same bytes each time, all files or none, one line where matplotlib is missing."""
+"""Pictures: the same bytes each time, whole files only, one line where matplotlib is missing."""
 
 import json
 import sys
