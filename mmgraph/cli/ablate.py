@@ -31,7 +31,7 @@ def ablate(
     recipe: RecipeArgument,
     dataset: DatasetOption = None,
     seeds: SeedsOption = 5,
-    first_seed: FirstSeedOption = 2026,
+    first_seed: FirstSeedOption = None,
     set_: SetOption = None,
     only: Annotated[
         list[str] | None,
@@ -59,7 +59,7 @@ def ablate(
             recipe,
             dataset,
             seeds=seeds,
-            first_seed=first_seed,
+            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
             overrides=set_ or [],
             only=only or [],
             by_modality=by_modality,

@@ -36,11 +36,13 @@ def compare(
     ],
     dataset: DatasetOption = None,
     seeds: SeedsOption = 5,
-    first_seed: FirstSeedOption = 2026,
+    first_seed: FirstSeedOption = None,
     set_: SetOption = None,
     against: Annotated[
         str | None,
-        typer.Option(metavar="LABEL", help="Test the others against this row; else the best."),
+        typer.Option(
+            metavar="LABEL", help="Test the others against this row; else the best on validation."
+        ),
     ] = None,
     metric: MetricOption = "recall@20",
     out: OutOption = None,
@@ -60,7 +62,7 @@ def compare(
             recipes,
             dataset,
             seeds=seeds,
-            first_seed=first_seed,
+            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
             overrides=set_ or [],
             against=against,
             metric=metric,

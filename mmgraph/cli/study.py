@@ -20,6 +20,7 @@ from mmgraph.cli.console import (
     say,
 )
 from mmgraph.errors import ConfigError
+from mmgraph.report.study import row_name
 
 if TYPE_CHECKING:
     from mmgraph.study import Place, StudyObserver
@@ -39,7 +40,9 @@ DatasetOption = Annotated[
     str | None, typer.Option(help="A data-set folder or a bundled name; by default the recipe's.")
 ]
 SeedsOption = Annotated[int, typer.Option(help="Runs of each setting.")]
-FirstSeedOption = Annotated[int, typer.Option(help="Seed of the first of them.")]
+FirstSeedOption = Annotated[
+    int | None, typer.Option(help="Seed of the first of them; by default that of recipes.")
+]
 JobsOption = Annotated[
     int, typer.Option("--jobs", "-j", help="Runs at a time, each a process of its own.")
 ]
@@ -57,6 +60,7 @@ OutOption = Annotated[
 
 _FILE_WIDTH = 200
 _GAP = 2
+_LEAST_P = 1e-300  # far below it numbers become 0, which no p-value is
 
 
 def place_of(*, jobs: int, threads: int | None, device: str, cache: Path | None) -> "Place":
@@ -164,15 +168,51 @@ def print_tested(console: Console, record: Record, *, head: str) -> None:
     many = len(record["seeds"]) > 1
     title = f"{record['dataset']}: test part, {len(record['seeds'])} seed{'s' if many else ''}"
     title += ", mean ± standard deviation" if many else ""
-    print_columns(console, title, (head, [row["label"] for row in rows]), columns)
+    names = [row_name(row, record["seeds"]) for row in rows]
+    print_columns(console, title, (head, names), columns)
     print_sources(console, rows)
-    if tests:
-        users = next(iter(tests.values()))["num_users"]
-        text = (
-            f"Differences of {metric} to {against} with their 95 % interval; paired t-test over {users:,} users, "
-            "each averaged over seeds, corrected for the number of rows."
-        )
+    said = [*_explained(record, tests), *differing_runs(record)]
+    for text in said:
         console.print(text, markup=False, soft_wrap=True)
+
+
+def _explained(record: Record, tests: Mapping[str, Record]) -> Iterator[str]:
+    """Yield what a reader must know of the tests in a table."""
+    if not tests:
+        return
+    users, against = next(iter(tests.values()))["num_users"], record["against"]
+    yield (
+        f"Differences of {record['metric']} to {against} with their 95 % interval; paired t-test over {users:,} users, "
+        "each averaged over seeds. The p-values are corrected for the number of rows tested, the intervals are not."
+    )
+    yield from chosen_reference(record)
+
+
+def chosen_reference(record: Record) -> Iterator[str]:
+    """Yield how the row that the others are tested against was chosen, if it was not named.
+
+    Example:
+        >>> found = {"against_by": "validation", "against": "lightgcn", "metric": "recall@20"}
+        >>> [*chosen_reference(found), *chosen_reference({"against": "lightgcn"})]
+        ['Tested against lightgcn, which has the best mean recall@20 on the validation part.']
+    """
+    if record.get("against_by") == "validation":
+        yield (
+            f"Tested against {record['against']}, which has the best mean {record['metric']} on the validation part."
+        )
+
+
+def differing_runs(record: Record) -> Iterator[str]:
+    """Yield in what the environments of a study's runs differ, if they do.
+
+    Example:
+        >>> list(differing_runs({"environment_differs": {"threads": [1, 2]}}))
+        ['The runs were not all made with the same: threads 1 and 2.']
+    """
+    differing = record.get("environment_differs") or {}
+    if differing:
+        told = (f"{key} {' and '.join(map(str, values))}" for key, values in differing.items())
+        yield f"The runs were not all made with the same: {'; '.join(told)}."
 
 
 def difference(test: Record | None) -> str:
@@ -193,11 +233,13 @@ def p_value(test: Record | None) -> str:
     """Return the corrected p-value of a test, and a dash where there is none.
 
     Example:
-        >>> p_value({"p_holm": 0.0312}), p_value(None)
-        ('0.031', '-')
+        >>> p_value({"p_holm": 0.0312}), p_value({"p_holm": 0.0}), p_value(None)
+        ('0.031', '<1e-300', '-')
     """
     if test is None or test["p_holm"] is None:
         return "-"
+    if test["p_holm"] < _LEAST_P:
+        return f"<{_LEAST_P:g}"
     return f"{test['p_holm']:.2g}"
 
 

@@ -19,6 +19,7 @@ from mmgraph.cli.study import (
     SeedsOption,
     ThreadsOption,
     cost_columns,
+    differing_runs,
     finish,
     metric_columns,
     place_of,
@@ -44,7 +45,7 @@ def sweep(
         int | None, typer.Option(metavar="N", help="Try so many settings, drawn at random.")
     ] = None,
     seeds: SeedsOption = 3,
-    first_seed: FirstSeedOption = 2026,
+    first_seed: FirstSeedOption = None,
     set_: SetOption = None,
     out: OutOption = None,
     write: Annotated[
@@ -68,7 +69,7 @@ def sweep(
             dataset,
             trials=trials,
             seeds=seeds,
-            first_seed=first_seed,
+            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
             overrides=set_ or [],
             out=out,
             write=write,
@@ -80,14 +81,16 @@ def sweep(
 
 def _print(console: Console, record: Mapping[str, Any]) -> None:
     rows, metric = record["rows"], record["metric"]
-    part = "" if record["tried"] == record["of"] else f" of {record['of']}"
+    part = "" if len(rows) == record["of"] else f" of {record['of']}"
     title = (
-        f"{record['recipe']} on {record['dataset']}: validation part, {record['tried']}{part} settings, "
+        f"{record['recipe']} on {record['dataset']}: validation part, {len(rows)}{part} settings, "
         f"{len(record['seeds'])} seed{'s' if len(record['seeds']) > 1 else ''}, best {metric} first"
     )
     columns = [*metric_columns(rows, "valid", record["metrics"]), *cost_columns(rows)]
     print_columns(console, title, ("setting", [row["label"] for row in rows]), columns)
     chosen = ", ".join(f"{key} = {v}" for key, v in record["chosen"].items())
     console.print(f"Chosen: {chosen}  (from {record['source']})", markup=False, soft_wrap=True)
+    for text in differing_runs(record):
+        console.print(text, markup=False, soft_wrap=True)
     if record["written"] is not None:
         console.print(f"Recipe: {record['written']}", markup=False, soft_wrap=True)

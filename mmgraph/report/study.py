@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LEAST_SHARE = 0.5  # of the reference's mean: what is below has no place on the axis of rows
 _DECADES = 1.4  # values that span more are drawn on a logarithmic axis
 
 Point = Mapping[str, Any]
@@ -20,30 +21,75 @@ Point = Mapping[str, Any]
 
 @contextmanager
 def draw_rows(
-    values: Mapping[str, Sequence[float]], *, metric: str, reference: str | None = None
+    values: Mapping[str, Sequence[float]],
+    *,
+    metric: str,
+    reference: str | None = None,
+    role: str = "the reference",
 ) -> Iterator["Figure"]:
     """Give a picture with a row for each label: a dot for each seed, the mean, and the standard deviation.
+
+    A row whose mean is below half of the reference's is named with its mean and has no place on the axis, which would
+    leave the others too little of it.
 
     Args:
         values: By label, one value a seed.
         metric: Says what they are.
         reference: Row whose mean is also a line through all rows.
+        role: What it is, for the legend.
     """
     names = [label(name) for name in values]
+    least = mean(values[reference]) * _LEAST_SHARE if reference is not None else -math.inf
+    inside = {name for name, seeds in values.items() if mean(seeds) >= least}
+    many = any(len(seeds) > 1 for seeds in values.values())
+    means = f"mean{' ± standard deviation over seeds' if many else ''}"
+    mine = f"{label(reference)}, {role}" if reference is not None else ""
     width = 3.4 + 0.06 * max(map(len, names))
-    with drawing(width=width, height=0.8 + 0.32 * len(names)) as (figure, (axes,)):
+    with drawing(width=width, height=1.5 + 0.32 * len(names)) as (figure, (axes,)):
         for row, (name, seeds) in enumerate(values.items()):
-            colour = COLOURS[1 if name == reference else 0]
-            axes.plot(seeds, [row] * len(seeds), "o", color=GREY, markersize=3, alpha=0.5)
-            spread = stdev(seeds) if len(seeds) > 1 else None
-            axes.errorbar(mean(seeds), row, xerr=spread, fmt="o", color=colour, capsize=3)
-        if reference is not None:
-            axes.axvline(mean(values[reference]), color=COLOURS[1], linewidth=0.8, linestyle=":")
+            if name not in inside:
+                _name_outside(axes, row, mean(seeds))
+            elif name != reference:
+                _draw_row(axes, row, seeds, colour=COLOURS[0], told=means)
+            else:
+                _draw_row(axes, row, seeds, colour=COLOURS[1], told=mine)
+                line = axes.axvline(mean(seeds), color=COLOURS[1], linewidth=0.8, linestyle=":")
+                line.set_label("its mean")
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first row at the top
+        axes.locator_params(axis="x", nbins=6)  # more would touch each other
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(metric)
+        handles, texts = axes.get_legend_handles_labels()
+        marks = dict(zip(texts, handles, strict=True))
+        told = [text for text in ("a seed", means, mine, "its mean") if text in marks]
+        figure.legend([marks[text] for text in told], told, loc="outside lower center", fontsize=8)
         yield figure
+
+
+@contextmanager
+def draw_tested(record: Mapping[str, Any]) -> Iterator["Figure"]:
+    """Give the picture of a study whose rows were tested against one of them.
+
+    Args:
+        record: What ``mmgraph compare`` or ``ablate`` found.
+    """
+    metric, seeds = record["metric"], record["seeds"]
+    names = {row["label"]: row_name(row, seeds) for row in record["rows"]}
+    values = {names[row["label"]]: row["test"][metric] for row in record["rows"]}
+    with draw_rows(values, metric=f"test {metric}", reference=names[record["against"]]) as figure:
+        yield figure
+
+
+def row_name(row: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    """Return the label of a row of a study, with the number of its seeds where it lacks some.
+
+    Example:
+        >>> row_name({"label": "lightgcn", "seeds": [1]}, [1, 2, 3])
+        'lightgcn (1 of 3 seeds)'
+    """
+    found = len(row["seeds"])
+    return f"{row['label']}{f' ({found} of {len(seeds)} seeds)' if found < len(seeds) else ''}"
 
 
 @contextmanager
@@ -76,7 +122,9 @@ def draw_sweep(
     else:
         order = sorted(range(len(points)), key=lambda n: -mean(values[n]))
         rows = {point_label(points[n]): values[n] for n in order}
-        with draw_rows(rows, metric=metric, reference=point_label(points[best])) as figure:
+        with draw_rows(
+            rows, metric=metric, reference=point_label(points[best]), role="chosen"
+        ) as figure:
             yield figure
 
 
@@ -114,6 +162,21 @@ def spans_decades(values: Sequence[Any]) -> bool:
     if not values or not all(_is_number(value) and value > 0 for value in values):
         return False
     return math.log10(max(values) / min(values)) >= _DECADES
+
+
+def _draw_row(axes: "Axes", row: int, seeds: Sequence[float], *, colour: str, told: str) -> None:
+    """Draw the dots of the seeds, their mean and their spread."""
+    spread = stdev(seeds) if len(seeds) > 1 else None
+    axes.plot(seeds, [row] * len(seeds), "o", color=GREY, markersize=3, alpha=0.5, label="a seed")
+    axes.errorbar(mean(seeds), row, xerr=spread, fmt="o", color=colour, capsize=3, label=told)
+
+
+def _name_outside(axes: "Axes", row: int, value: float) -> None:
+    """Write the mean of a row at the edge that it is beyond."""
+    # Along the axis as a share of it, across as data: it stays at the edge whatever the others need.
+    place = axes.get_yaxis_transform()
+    text = f"◂ {value:.4f}, outside"
+    axes.text(0.01, row, text, transform=place, va="center", color=GREY, fontsize=8)
 
 
 def _curve(

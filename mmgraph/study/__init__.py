@@ -7,8 +7,18 @@ a recipe against itself without its parts, ``sweep`` chooses a setting on the va
 
 from mmgraph.study.ablation import ablate
 from mmgraph.study.comparison import compare
+from mmgraph.study.plan import FIRST_SEED
 from mmgraph.study.pool import StudyObserver
 from mmgraph.study.selection import sweep
 from mmgraph.study.trial import Event, Place, Trial
 
-__all__ = ["Event", "Place", "StudyObserver", "Trial", "ablate", "compare", "sweep"]
+__all__ = [
+    "FIRST_SEED",
+    "Event",
+    "Place",
+    "StudyObserver",
+    "Trial",
+    "ablate",
+    "compare",
+    "sweep",
+]

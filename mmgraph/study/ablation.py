@@ -18,6 +18,7 @@ from mmgraph.study.plan import (
     one_dataset,
     seeds_from,
     setting_of,
+    told_overrides,
 )
 from mmgraph.study.pool import StudyObserver
 from mmgraph.study.table import Record
@@ -54,7 +55,7 @@ def ablate(
         overrides: ``"a.b=c"`` assignments for the recipe and so for its variants.
         only: Labels of the variants to train; by default all.
         by_modality: Add a variant with each modality alone and, from three modalities on, one without each.
-        metric: Decides and is drawn.
+        metric: Is compared and drawn.
         out: Folder of the runs and of ``ablation.json``, ``.png`` and ``.svg``; by default
             ``runs/<dataset>/ablate-<recipe>``.
         place: Where trials are computed, and how many at a time.
@@ -65,8 +66,8 @@ def ablate(
 
     Raises:
         ConfigError: the model has no ablations, or fewer than two modalities where these are asked for; a label is
-            unknown, or a variant is no valid recipe. Nothing was trained.
-        FitError: no run of the whole came to its end.
+            unknown, a variant is no valid recipe or is evaluated in another way. Nothing was trained.
+        FitError: the whole did not come to its end with all seeds.
     """
     whole = setting_of(recipe, dataset, overrides=overrides)
     by_part = modality_variants(whole) if by_modality else {}
@@ -84,6 +85,13 @@ def ablate(
     name = dataset_name(one_dataset(settings))
     folder = Path(out) if out is not None else Path("runs") / name / f"ablate-{whole.folder_name}"
     study = Study(folder, settings, seeds_from(first_seed, seeds))
+    options = {
+        "recipe": str(recipe),
+        "set": told_overrides(overrides),
+        "only": [*only],
+        "by_modality": by_modality,
+        "metric": metric,
+    }
     return do_study(
         "ablate",
         study,
@@ -92,7 +100,7 @@ def ablate(
         metric=metric,
         place=place,
         observer=observer,
-        facts={"recipe": whole.label},
+        facts={"recipe": whole.label, "options": options},
     )
 
 

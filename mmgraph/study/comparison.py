@@ -6,7 +6,8 @@ from typing import Any
 
 from mmgraph.errors import ConfigError, FitError, nearest
 from mmgraph.report import check_drawing, write_result
-from mmgraph.report.study import draw_rows
+from mmgraph.report.study import draw_tested
+from mmgraph.study.missing import Part, missing_trials
 from mmgraph.study.plan import (
     FIRST_SEED,
     Study,
@@ -15,16 +16,18 @@ from mmgraph.study.plan import (
     one_dataset,
     seeds_from,
     setting_of,
+    told_overrides,
 )
 from mmgraph.study.pool import StudyObserver, run_trials
 from mmgraph.study.table import (
     Record,
+    Row,
     paired_tests,
     rows_of,
     shown_metrics,
     study_record,
 )
-from mmgraph.study.trial import Place, missing_trials
+from mmgraph.study.trial import Place
 
 METRIC = "recall@20"
 RESULT = "comparison"
@@ -54,8 +57,9 @@ def compare(
         seeds: How many.
         first_seed: The first of them.
         overrides: ``"a.b=c"`` assignments for all recipes.
-        against: The label that the others are tested against; by default the best by ``metric``.
-        metric: Decides who is the best, and is drawn.
+        against: The label that the others are tested against; by default the best by the mean of ``metric`` on the
+            validation part. Chosen on the test part, it would spoil its own tests.
+        metric: Is compared and drawn.
         out: Folder of the runs and of ``comparison.json``, ``.png`` and ``.svg``; by default
             ``runs/<dataset>/compare``.
         place: Where trials are computed, and how many at a time.
@@ -65,9 +69,10 @@ def compare(
         What ``comparison.json`` holds, and the files.
 
     Raises:
-        ConfigError: a recipe, a label or the folder cannot be used; nothing was trained.
-        DataError: so for the data set.
-        FitError: no run came to its end.
+        ConfigError: a recipe, a label or the folder cannot be used, or rows differ in data, split or evaluation;
+            nothing was trained.
+        DataError: the data set cannot be used.
+        FitError: no row, or not the one named, came to its end with all seeds.
         MissingDependency: matplotlib is missing.
     """
     settings = tuple(setting_of(recipe, dataset, overrides=overrides) for recipe in recipes)
@@ -81,8 +86,21 @@ def compare(
         raise ConfigError(
             f"--against must be the label of a row (got {against!r}){nearest(against, labels)}"
         )
+    options = {
+        "recipes": [str(recipe) for recipe in recipes],
+        "set": told_overrides(overrides),
+        "against": against,
+        "metric": metric,
+    }
     return do_study(
-        "compare", study, RESULT, against=against, metric=metric, place=place, observer=observer
+        "compare",
+        study,
+        RESULT,
+        against=against,
+        metric=metric,
+        place=place,
+        observer=observer,
+        facts={"options": options},
     )
 
 
@@ -95,7 +113,7 @@ def do_study(
     metric: str,
     place: Place | None,
     observer: StudyObserver | None,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any],
 ) -> Record:
     """Do what is missing of a study, test its rows against one of them, write the numbers and the picture.
 
@@ -103,8 +121,8 @@ def do_study(
         kind: What the study calls itself.
         study: Settings and seeds.
         result: Name of its files.
-        against: Label of the reference; None takes the best.
-        metric: Decides who is the best, and is drawn.
+        against: Label of the reference; None chooses it on the validation part.
+        metric: Is compared and drawn.
         place: Where trials are computed.
         observer: Is told how it goes.
         facts: What else to tell.
@@ -113,37 +131,52 @@ def do_study(
         The numbers, and the files they are in.
 
     Raises:
-        FitError: no run came to its end, or none of the reference.
+        ConfigError: a trial cannot be trained, or the rows could not be compared; nothing was trained.
+        FitError: no row, or not the reference, came to its end with all seeds.
     """
     check_drawing()
     build_all(study.settings)
-    missing = missing_trials(study.trials(), part="test", metric=metric)
+    chooses = against is None and len(study.settings) > 1
+    parts: tuple[Part, ...] = ("valid", "test") if chooses else ("test",)
+    missing = missing_trials(study.trials(), parts=parts, metric=metric)
     study.check_folder()
     observer = observer or StudyObserver()
     total = len(study.settings) * len(study.seeds)
     observer.begins(total, total - len(missing))
     failures = run_trials(missing, observer, place=place or Place())
     rows = rows_of(study)
-    found = {row.label: row for row in rows}
-    if not rows or (against is not None and against not in found):
+    whole = [row for row in rows if row.is_whole(study.seeds)]
+    if not whole or (against is not None and against not in [row.label for row in whole]):
         raise FitError(
-            f"nothing can be compared: no run of {against or 'the study'} came to its end; "
-            f"{next(iter(failures.values()))}"
+            f"nothing can be compared: {against or 'no row'} {'did not come' if against else 'came'} to its end with "
+            f"all seeds; {_reason(failures, against)}"
         )
+    reference = _reference(whole, against, metric, chooses=chooses)
     metrics = shown_metrics(rows, "test", metric)
-    best = max(rows, key=lambda row: row.mean("test", metric))
-    reference = best if against is None else found[against]
     record = {
         **study_record(kind, study, rows, failures),
-        **(facts or {}),
+        **facts,
         "metric": metric,
         "metrics": metrics,
-        "best": best.label,
+        "best": max(whole, key=lambda row: row.mean("test", metric)).label,
         "against": reference.label,
+        "against_by": "validation" if chooses else "name",
         "rows": [row.record(parts=("valid", "test")) for row in rows],
-        "tests": paired_tests(rows, reference, metrics),
+        "tests": paired_tests(whole, reference, metrics),
     }
-    values = {row.label: row.values("test", metric) for row in rows}
-    with draw_rows(values, metric=f"test {metric}", reference=reference.label) as figure:
+    with draw_tested(record) as figure:
         files = write_result(study.folder / result, record, figure)
     return {**record, "files": [str(path) for path in files]}
+
+
+def _reference(whole: Sequence[Row], against: str | None, metric: str, *, chooses: bool) -> Row:
+    """Return the row that the others are tested against; never by a figure of the test part."""
+    if chooses:
+        return max(whole, key=lambda row: row.mean("valid", metric))
+    return next(row for row in whole if against in (None, row.label))
+
+
+def _reason(failures: Mapping[tuple[str, int], str], label: str | None) -> str:
+    """Return why a row lacks a run, or any row."""
+    reasons = (text for (failed, _), text in failures.items() if label in (None, failed))
+    return next(reasons, "the same command trains what is missing")

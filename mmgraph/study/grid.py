@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from mmgraph.errors import ConfigError
 from mmgraph.toml import parse_value
 
@@ -51,18 +53,24 @@ def _parse_list(key: str, text: str) -> list[Any]:
 
 
 def check_grid(grid: Mapping[str, Sequence[Any]]) -> Grid:
-    """Return the values to try by key.
+    """Return the values to try by key; numbers of numpy become those of Python, as recipes and messages take them.
 
     Raises:
-        ConfigError: there are none, a value stands twice, or settings that differ in a key cannot be compared.
+        ConfigError: there are none, a value stands twice or is none that a recipe can hold, or settings that differ
+            in a key cannot be compared.
+
+    Example:
+        >>> check_grid({"model.k": np.arange(5, 7)})
+        {'model.k': [5, 6]}
     """
     if not grid:
         raise ConfigError("a sweep needs a grid (got none); give --grid model.k=5,10")
-    for key, values in grid.items():
+    plain = {key: [_plain(value, key) for value in values] for key, values in grid.items()}
+    for key, values in plain.items():
         for fixed in _NOT_TO_TRY:
             if key == fixed or key.startswith(f"{fixed}."):
                 raise ConfigError(
-                    f"--grid {key}: settings that differ in {fixed} cannot be compared (got {list(values)}); use --set"
+                    f"--grid {key}: settings that differ in {fixed} cannot be compared (got {values}); use --set"
                 )
         if not values:
             raise ConfigError(
@@ -73,7 +81,24 @@ def check_grid(grid: Mapping[str, Sequence[Any]]) -> Grid:
                 raise ConfigError(
                     f"--grid {key}: values must differ (got {value!r} twice); remove one"
                 )
-    return {key: list(values) for key, values in grid.items()}
+    return plain
+
+
+def _plain(value: Any, key: str) -> Any:
+    """Return a value as TOML has it: what is sent to another process and written to disk is nothing else."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner, key) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        inside = [_plain(inner, key) for inner in value]
+        return inside if isinstance(value, list) else tuple(inside)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise ConfigError(
+        f"--grid {key}: values must be numbers, words, switches, lists or tables of these (got {value!r}); "
+        "write it as one of them"
+    )
 
 
 def grid_points(grid: Grid, *, trials: int | None, seed: int) -> list[dict[str, Any]]:
@@ -95,5 +120,5 @@ def grid_points(grid: Grid, *, trials: int | None, seed: int) -> list[dict[str, 
         )
     if trials >= len(points):
         return points
-    kept = random.Random(seed).sample(range(len(points)), trials)
+    kept = random.Random(int(seed)).sample(range(len(points)), trials)
     return [points[number] for number in sorted(kept)]

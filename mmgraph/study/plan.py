@@ -15,7 +15,8 @@ from mmgraph.models import MODELS
 from mmgraph.study.trial import Trial
 from mmgraph.toml import parse_value, set_keys
 
-FIRST_SEED = 2026
+FIRST_SEED: int = Recipe.model_fields["seed"].default
+"""The first seed of a study is that of a recipe that names none."""
 
 # What is about the study itself; each trial gets its seed from the study.
 _NOT_OF_A_TRIAL = ("seed", "published", "ablations")
@@ -148,6 +149,16 @@ def setting_of(
     assigned = (assignment.partition("=") for assignment in overrides)
     changes = {key.strip(): parse_value(value.strip()) for key, _, value in assigned}
     return Setting(Path(named).stem, values, told, changes, ablations)
+
+
+def told_overrides(overrides: Iterable[str]) -> list[str]:
+    """Return the assignments that a study's record tells; where the data lie on this machine is nobody's business.
+
+    Example:
+        >>> told_overrides(["data.dataset=/home/me/shop", "training.max_epochs=9"])
+        ['training.max_epochs=9']
+    """
+    return [text for text in overrides if text.partition("=")[0].strip() != "data.dataset"]
 
 
 def one_dataset(settings: Iterable[Setting]) -> str:

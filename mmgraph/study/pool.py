@@ -14,7 +14,7 @@ from functools import partial
 
 import torch
 
-from mmgraph.study.trial import Event, Place, Trial, run_trial
+from mmgraph.study.trial import Event, Place, Trial, defect, run_trial
 
 _COMMAND = [sys.executable, "-m", "mmgraph.study.worker"]
 _LAST = ("done", "failed")
@@ -120,8 +120,13 @@ class _Worker:
             while not self.stopped:
                 trial = todo.get_nowait()
                 said.put((trial, Event("started")))
-                for event in self._events(trial):
-                    said.put((trial, event))
+                try:
+                    for event in self._events(trial):
+                        said.put((trial, event))
+                # Nobody else would hear of it, and the study would wait for ever.
+                except Exception as error:
+                    said.put((trial, defect(error)))
+                    self._end()  # it may still be at that trial
         self._end()
 
     def stop(self) -> None:
@@ -147,6 +152,8 @@ class _Worker:
             process.stdin.write(f"{json.dumps(request)}\n")
             process.stdin.flush()
         for line in process.stdout:
+            if not line.endswith("\n"):  # it has died while it spoke
+                break
             event = Event(**json.loads(line))
             yield event
             if event.kind in _LAST:
@@ -159,7 +166,7 @@ class _Worker:
             if self.stopped:
                 return None
             if self.process is None or self.process.poll() is not None:
-                self._end()
+                self._close()
                 count = str(self.place.threads or 1)
                 self.complaints.seek(0)
                 self.complaints.truncate()
@@ -177,6 +184,12 @@ class _Worker:
             return self.process
 
     def _end(self) -> None:
+        """End the process, if there is one; the next trial gets another."""
+        with self.lock:
+            self._close()
+
+    def _close(self) -> None:
+        """Do what :meth:`_end` does; the lock is held."""
         if self.process is None:
             return
         self.process.kill()

@@ -1,6 +1,6 @@
 """A grid of settings over seeds; what is chosen is chosen on the validation part, and only that is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from mmgraph.files import write_file
 from mmgraph.report import check_drawing, write_result
 from mmgraph.report.study import draw_sweep, point_label
 from mmgraph.study.grid import check_grid, grid_points, parse_grid
+from mmgraph.study.missing import missing_trials
 from mmgraph.study.plan import (
     FIRST_SEED,
     Setting,
@@ -20,10 +21,11 @@ from mmgraph.study.plan import (
     one_dataset,
     seeds_from,
     setting_of,
+    told_overrides,
 )
 from mmgraph.study.pool import StudyObserver, run_trials
 from mmgraph.study.table import Record, Row, rows_of, shown_metrics, study_record
-from mmgraph.study.trial import Place, missing_trials
+from mmgraph.study.trial import Place
 from mmgraph.toml import to_toml
 
 RESULT = "sweep"
@@ -82,23 +84,21 @@ def sweep(
     build_all(settings)
     target = None if write is None else _check_target(Path(write))
     check_drawing()
-    missing = missing_trials(study.trials(), part="valid")
+    missing = missing_trials(study.trials(), parts=("valid",))
     study.check_folder()
     observer = observer or StudyObserver()
     total = len(settings) * len(study.seeds)
     observer.begins(total, total - len(missing))
     failures = run_trials(missing, observer, place=place or Place())
     point_of = dict(zip((s.label for s in settings), points, strict=True))
-    rows = [row for row in rows_of(study) if len(row.runs) == len(study.seeds)]
-    if not rows:
-        raise FitError(
-            f"nothing can be chosen: no setting came to its end with all seeds; {next(iter(failures.values()))}"
-        )
-    metric = rows[0].runs[0].recipe.evaluation.select_by
-    # Python's sort is stable: of equal ones the first of the grid.
-    rows.sort(key=lambda row: -row.mean("valid", metric))
+    rows, metric = _best_first(study, failures.values())
     record = {
         **study_record("sweep", study, rows, failures),
+        "options": {
+            "recipe": str(recipe),
+            "set": told_overrides(overrides),
+            "trials": trials,
+        },
         "recipe": base.label,
         "source": base.source,
         "grid": values,
@@ -110,27 +110,53 @@ def sweep(
         "rows": [{**row.record(parts=("valid",)), "point": point_of[row.label]} for row in rows],
         "written": None if target is None else str(target),
     }
-    if target is not None:
-        write_file(target, recipe_text(rows[0], record).encode())
     chart = [point_of[row.label] for row in rows], [row.values("valid", metric) for row in rows]
     with draw_sweep(*chart, metric=f"valid {metric}", best=0) as figure:
         files = write_result(folder / RESULT, record, figure)
+    # Last, since its place may be unwritable, and what was found shall not be lost for that.
+    if target is not None:
+        write_file(target, recipe_text(rows[0], record).encode())
     return {**record, "files": [str(path) for path in files]}
+
+
+def _best_first(study: Study, failures: Iterable[str]) -> tuple[list[Row], str]:
+    """Return the settings with all seeds, the best by the mean of the recipes' own metric first, and that metric."""
+    rows = [row for row in rows_of(study) if row.is_whole(study.seeds)]
+    if not rows:
+        raise FitError(
+            f"nothing can be chosen: no setting came to its end with all seeds; {next(iter(failures))}"
+        )
+    metric = rows[0].runs[0].recipe.evaluation.select_by
+    # Python's sort is stable: of equal ones the first of the grid.
+    return sorted(rows, key=lambda row: -row.mean("valid", metric)), metric
 
 
 def recipe_text(row: Row, record: Mapping[str, Any]) -> str:
     """Return the recipe of a row as TOML under a comment that says how it was chosen."""
     seeds, metric = record["seeds"], record["metric"]
     tried = ", ".join(f"{key} in {values}" for key, values in record["grid"].items())
-    of = "all" if record["tried"] == record["of"] else f"{record['tried']} settings drawn from"
+    drawn = "all" if record["tried"] == record["of"] else f"{record['tried']} settings drawn from"
+    failed = failed_labels(record)
+    of = f"the {len(record['rows'])} that came to their end, of {drawn}" if failed else drawn
     over = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
     lines = [
         f"{_CHOSEN_BY} {__version__} from {record['source']} on {record['dataset']}:",
         f"# the best of {of} {record['of']} with {tried},",
         f"# by mean validation {metric} over {over} ({row.mean('valid', metric):.4f}).",
+        *([f"# Failed: {'; '.join(failed)}."] if failed else []),
     ]
     text = "".join(f"{line}\n" for line in lines)
     return f"{text}\n{to_toml(_without_none(row.setting))}"
+
+
+def failed_labels(record: Mapping[str, Any]) -> list[str]:
+    """Return the settings of a sweep that did not come to their end with all seeds, each once.
+
+    Example:
+        >>> failed_labels({"failed": [{"label": "k=5", "seed": 1}, {"label": "k=5", "seed": 2}]})
+        ['k=5']
+    """
+    return list(dict.fromkeys(failure["label"] for failure in record["failed"]))
 
 
 def _without_none(setting: Setting) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import polars as pl
 
 from mmgraph import __version__
 from mmgraph.errors import ConfigError
-from mmgraph.evaluation import holm, paired_t_test
-from mmgraph.export import environment
+from mmgraph.evaluation import PairedTest, holm, paired_t_test
 from mmgraph.export import run_folder as names
 from mmgraph.run import Run
+from mmgraph.study.missing import check_one_split
 from mmgraph.study.plan import Setting, Study
 from mmgraph.study.trial import stored_run
 
@@ -34,6 +34,10 @@ class Row:
     def label(self) -> str:
         """The label of the setting."""
         return self.setting.label
+
+    def is_whole(self, seeds: Sequence[int]) -> bool:
+        """Return whether it has a run for each of the seeds: only then is its mean one of all of them."""
+        return len(self.runs) == len(seeds)
 
     def values(self, part: str, metric: str) -> list[float]:
         """Return a metric of ``valid`` or ``test`` for each run."""
@@ -78,10 +82,10 @@ class Row:
 
 
 def rows_of(study: Study) -> list[Row]:
-    """Return a row for each setting that has complete runs.
+    """Return a row for each setting that has complete runs; those that lack a seed stand below the others.
 
     Raises:
-        ConfigError: the runs were measured on different splits.
+        ConfigError: the data changed while the study was at work.
     """
     rows = []
     for setting in study.settings:
@@ -89,12 +93,9 @@ def rows_of(study: Study) -> list[Row]:
         runs = tuple(run for run in found if run is not None and run.folder.is_complete)
         if runs:
             rows.append(Row(setting, runs))
-    splits = {run.folder.facts()["split_hash"]: row.label for row in rows for run in row.runs}
-    if len(splits) > 1:
-        raise ConfigError(
-            f"all runs must have the same split (got {len(splits)} different ones, such as those of "
-            f"{' and '.join(list(splits.values())[:2])}); give all the same data.split, or choose another --out"
-        )
+    check_one_split(
+        {run.folder.facts()["split_hash"]: row.label for row in rows for run in row.runs}
+    )
     contents: dict[str, str] = {}
     for run in (run for row in rows for run in row.runs):
         kind = run.recipe.data.model_dump_json(exclude={"dataset"})
@@ -104,7 +105,7 @@ def rows_of(study: Study) -> list[Row]:
                 f"{run.path}: all runs must be of the same data (got two content hashes: the data set has changed); "
                 "choose another --out"
             )
-    return rows
+    return sorted(rows, key=lambda row: not row.is_whole(study.seeds))
 
 
 def shown_metrics(rows: Sequence[Row], part: str, metric: str) -> list[str]:
@@ -116,17 +117,26 @@ def shown_metrics(rows: Sequence[Row], part: str, metric: str) -> list[str]:
 def paired_tests(rows: Sequence[Row], reference: Row, metrics: Sequence[str]) -> list[Record]:
     """Compare each other row with a reference, metric by metric, user by user.
 
-    The p-values of one metric are corrected by Holm's method for the number of rows.
+    The p-values of one metric are corrected by Holm's method for the number of rows that are compared.
+
+    Args:
+        rows: With or without the reference.
+        reference: Must not have been chosen by the values that are compared.
+        metrics: Of the test part.
 
     Raises:
         ConfigError: the rows were measured on different users.
     """
+    others = [row for row in rows if row is not reference]
+    theirs = user_values(reference.runs, metrics)
+    tests: dict[str, list[PairedTest]] = {metric: [] for metric in metrics}
+    for row in others:
+        mine = user_values(row.runs, metrics)
+        for metric in metrics:
+            tests[metric].append(paired_t_test(mine[metric], theirs[metric]))
     found = []
     for metric in metrics:
-        theirs = user_values(reference.runs, metric)
-        others = [row for row in rows if row is not reference]
-        tests = [paired_t_test(user_values(row.runs, metric), theirs) for row in others]
-        corrected = holm([test.p_value for test in tests])
+        corrected = holm([test.p_value for test in tests[metric]])
         found += [
             {
                 "metric": metric,
@@ -135,30 +145,59 @@ def paired_tests(rows: Sequence[Row], reference: Row, metrics: Sequence[str]) ->
                 **asdict(test),
                 "p_holm": p_holm,
             }
-            for row, test, p_holm in zip(others, tests, corrected, strict=True)
+            for row, test, p_holm in zip(others, tests[metric], corrected, strict=True)
         ]
     return found
 
 
-def user_values(runs: Sequence[Run], metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return the test metric of each user, ordered by user, a row for each run.
+def user_values(
+    runs: Sequence[Run], metrics: Sequence[str]
+) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return test metrics of each user, ordered by user, a row for each run; every file is read once.
 
     Raises:
         ConfigError: the runs measured different users.
 
     Shapes:
-        returns (runs, users).
+        each of those returned (runs, users).
     """
     tables = []
     for run in runs:
         run.folder.verify(names.PER_USER)
-        tables.append(pl.read_parquet(run.folder / names.PER_USER).sort("user"))
+        path = run.folder / names.PER_USER
+        tables.append(pl.read_parquet(path, columns=["user", *metrics]).sort("user"))
     for run, table in zip(runs, tables, strict=True):
         if not table["user"].equals(tables[0]["user"]):
             raise ConfigError(
                 f"{run.path}: the users must be those of {runs[0].path}; train it again"
             )
-    return np.stack([table[metric].to_numpy() for table in tables])
+    return {metric: np.stack([t[metric].to_numpy() for t in tables]) for metric in metrics}
+
+
+def environment_of(runs: Sequence[Run]) -> tuple[Record, dict[str, list[Any]]]:
+    """Return what runs were made with: what all share, and the different values of what they do not.
+
+    Returns:
+        The shared part, as ``environment.json`` has it, and by key with dots the values of the others, in the order
+        of the runs.
+    """
+    tables = [run.folder.read_json(names.ENVIRONMENT) for run in runs]
+    differing: dict[str, list[Any]] = {}
+
+    def shared(found: Sequence[Any], path: str) -> Record:
+        same = {}
+        for key in dict.fromkeys(key for table in found for key in table):
+            values = [table.get(key) for table in found]
+            if all(isinstance(value, Mapping) for value in values):
+                same[key] = shared(values, f"{path}{key}.")
+            elif all(value == values[0] for value in values):
+                same[key] = values[0]
+            else:
+                # Lists and tables have no hash.
+                differing[path + key] = [v for n, v in enumerate(values) if v not in values[:n]]
+        return same
+
+    return shared(tables, ""), differing
 
 
 def study_record(
@@ -166,6 +205,7 @@ def study_record(
 ) -> Record:
     """Return what all studies tell of themselves."""
     facts = rows[0].runs[0].folder.facts()
+    shared, differing = environment_of([run for row in rows for run in row.runs])
     return {
         "study": kind,
         "mmgraph": __version__,
@@ -176,5 +216,6 @@ def study_record(
             {"label": label, "seed": seed, "message": text}
             for (label, seed), text in failures.items()
         ],
-        "environment": environment(),
+        "environment": shared,
+        "environment_differs": differing,
     }

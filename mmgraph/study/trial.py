@@ -3,7 +3,7 @@
 import time
 import tomllib
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError, MmgraphError
 from mmgraph.experiment import Observer, Run, load_run, resume, train
 from mmgraph.export import run_folder as names
-from mmgraph.run import load_data
 from mmgraph.training import EpochReport
 
 _SECONDS_BETWEEN_EPOCHS = 0.5
@@ -83,9 +82,6 @@ class Event:
 
 Tell = Callable[[Event], None]
 
-Part = Literal["valid", "test"]
-"""Of what a run has measured."""
-
 
 @dataclass(frozen=True)
 class Place:
@@ -128,47 +124,6 @@ def stored_run(trial: Trial) -> Run | None:
     return run
 
 
-def missing_trials(
-    trials: Iterable[Trial], *, part: Part, metric: str | None = None
-) -> list[Trial]:
-    """Return the trials that are not complete, all checked: their recipes, their folders, their data, the metric.
-
-    Args:
-        trials: All that are needed.
-        part: What they will be judged by.
-        metric: What they will be judged by there, if it is not the recipe's own choice.
-
-    Raises:
-        ConfigError: a recipe or a folder cannot be used, or a trial does not measure that; nothing was written.
-        DataError: the data cannot be used.
-    """
-    missing = []
-    data_of: dict[str, tuple[int, bool]] = {}
-    for trial in trials:
-        run = stored_run(trial)
-        if run is not None and run.folder.is_complete:
-            names_there = list(run.metrics[part])
-        else:
-            missing.append(trial)
-            key = trial.recipe.data.model_dump_json()
-            if key not in data_of:
-                data = load_data(trial.recipe)
-                data_of[key] = data.num_items, part == "test" or len(data.valid) > 0
-            num_items, measured = data_of[key]
-            names_there = list(trial.recipe.fitted_to(num_items).evaluation.names) * measured
-        if not names_there:
-            raise ConfigError(
-                f"{trial.label}: choosing needs a validation part (got none); give the data another split, such as "
-                "--set data.split.method=ratio"
-            )
-        if metric is not None and metric not in names_there:
-            raise ConfigError(
-                f"{trial.label}: --metric must be one that is measured (got {metric!r}); "
-                f"known: {', '.join(names_there)}"
-            )
-    return missing
-
-
 def run_trial(trial: Trial, tell: Tell, *, place: Place) -> None:
     """Train a trial, or go on with it, and tell how it goes; a failure is told too and is not raised."""
     begin = time.monotonic()
@@ -190,10 +145,15 @@ def run_trial(trial: Trial, tell: Tell, *, place: Place) -> None:
     except MmgraphError as error:
         tell(Event("failed", " ".join(str(error).split())))
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        tell(Event("failed", text, details=traceback.format_exc()))
+        tell(defect(error))
     else:
         tell(Event("done", _summary(run, time.monotonic() - begin)))
+
+
+def defect(error: Exception) -> Event:
+    """Return the failure of a trial for a reason that nobody foresaw, with the place where it was met."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return Event("failed", text, details="".join(traceback.format_exception(error)))
 
 
 def _summary(run: Run, seconds: float) -> str:

@@ -26,6 +26,7 @@ def test_a_table_for_people_and_one_object_for_programs(
     assert "bpr_mf: defaults of bpr_mf with training.max_epochs = 1" in answer.out
     assert f"Written: {out / 'comparison.json'}" in answer.out
     assert "4/4  lightgcn, seed 2027: 1 epochs" in answer.err
+    assert "which has the best mean recall@20 on the validation part." in answer.out
     again = ask(*words, "--json", "--against", "bpr_mf", "--metric", "ndcg@10")
     assert again.code == 0
     assert "4 runs, 4 of them complete" in again.err

@@ -8,8 +8,10 @@ from rich.console import Console
 
 from mmgraph.cli.study import (
     cost_columns,
+    differing_runs,
     end_of,
     metric_columns,
+    p_value,
     place_of,
     print_columns,
     print_sources,
@@ -96,6 +98,46 @@ def test_the_table_has_the_tests_of_its_metric() -> None:
     assert other.endswith("0.002")
     assert "9.0" not in stream.getvalue()
     assert "over 1,000 users" in stream.getvalue()
+
+
+def test_the_caption_says_what_is_corrected_and_who_chose_the_reference() -> None:
+    console, stream = printed()
+    print_tested(console, RECORD, head="mine")
+    assert "p-values are corrected for the number of rows tested, the intervals are not" in (
+        stream.getvalue()
+    )
+    assert "Tested against" not in stream.getvalue()  # it was named
+    console, stream = printed()
+    print_tested(console, {**RECORD, "against_by": "validation"}, head="mine")
+    assert stream.getvalue().splitlines()[-1] == (
+        "Tested against full, which has the best mean recall@20 on the validation part."
+    )
+
+
+def test_a_row_that_lacks_seeds_says_so() -> None:
+    console, stream = printed()
+    lacking = {**OTHER, "seeds": [2], "test": {"recall@20": [0.5]}}
+    print_tested(console, {**RECORD, "rows": [ROW, lacking], "tests": []}, head="mine")
+    lines = stream.getvalue().splitlines()
+    assert lines[3].startswith("full   ")
+    assert lines[4].startswith("w/o [x] (1 of 2 seeds)  ")
+
+
+def test_what_the_runs_differ_in_is_said() -> None:
+    console, stream = printed()
+    differs = {"threads": [1, 2], "packages.torch": ["2.13.0", None]}
+    print_tested(console, {**RECORD, "environment_differs": differs}, head="mine")
+    assert stream.getvalue().splitlines()[-1] == (
+        "The runs were not all made with the same: threads 1 and 2; packages.torch 2.13.0 and None."
+    )
+    assert list(differing_runs({"environment_differs": {}})) == []
+    assert list(differing_runs({})) == []  # a record of before
+
+
+def test_no_p_value_is_zero() -> None:
+    assert p_value({"p_holm": 0.0}) == "<1e-300"
+    assert p_value({"p_holm": 1e-320}) == "<1e-300"
+    assert p_value({"p_holm": 2e-300}) == "2e-300"
 
 
 def test_without_a_test_there_is_a_dash() -> None:

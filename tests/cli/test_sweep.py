@@ -39,6 +39,14 @@ def test_settings_stand_in_the_order_of_their_validation(
     assert trained.json["valid"] == first["valid"]
 
 
+def test_settings_that_failed_are_not_counted(ask: Ask, tiny: Path, tmp_path: Path) -> None:
+    words = ["sweep", "bpr_mf", "--dataset", tiny, "--seeds", 1, *QUICK, "--out", tmp_path / "out"]
+    answer = ask(*words, "--grid", "training.learning_rate=0.01,0.02,1e38", "-q")
+    assert answer.code == 1
+    assert answer.out.startswith("bpr_mf on tiny: validation part, 2 of 3 settings, 1 seed")
+    assert answer.err.startswith("failed: learning_rate=1e+38, seed 2026: ")
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [

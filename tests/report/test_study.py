@@ -5,7 +5,15 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from mmgraph.report import render
-from mmgraph.report.study import draw_rows, draw_sweep, point_label, short_keys, spans_decades
+from mmgraph.report.study import (
+    draw_rows,
+    draw_sweep,
+    draw_tested,
+    point_label,
+    row_name,
+    short_keys,
+    spans_decades,
+)
 
 
 def test_rows_stand_in_their_order_with_mean_spread_and_seeds() -> None:
@@ -23,6 +31,57 @@ def test_rows_stand_in_their_order_with_mean_spread_and_seeds() -> None:
         (ends,) = bar.get_segments()
         assert sorted(ends[:, 0]) == pytest.approx([0.2 - 0.141421, 0.2 + 0.141421], abs=1e-5)
         assert ElementTree.fromstring(render(figure)[".svg"]).tag.endswith("svg")
+
+
+def test_a_row_far_below_the_reference_has_no_place_on_the_axis() -> None:
+    values = {"far": [0.07, 0.071], "ref": [0.26, 0.28], "half": [0.135, 0.135], "top": [0.3, 0.3]}
+    with draw_rows(values, metric="test recall@20", reference="ref") as figure:
+        (axes,) = figure.axes
+        figure.canvas.draw()
+        low, high = axes.get_xlim()
+        assert 0.071 < low < 0.135
+        assert high > 0.3
+        assert [text.get_text() for text in axes.get_yticklabels()] == [*values]
+        (named,) = axes.texts
+        assert named.get_text() == "◂ 0.0705, outside"
+        assert named.get_position()[1] == 0  # in its own row
+    with draw_rows(values, metric="test recall@20") as figure:  # nobody to be far from
+        assert figure.axes[0].get_xlim()[0] < 0.07
+        assert not figure.axes[0].texts
+
+
+@pytest.mark.parametrize(
+    ("values", "reference", "texts"),
+    [
+        (
+            {"a": [0.1, 0.3], "b": [0.2]},
+            "b",
+            ["a seed", "mean ± standard deviation over seeds", "b, the reference", "its mean"],
+        ),
+        ({"a": [0.1], "b": [0.2]}, None, ["a seed", "mean"]),
+        ({"far": [0.01], "b": [0.2]}, "b", ["a seed", "b, the reference", "its mean"]),
+    ],
+)
+def test_the_legend_says_what_the_marks_mean(
+    values: dict[str, list[float]], reference: str | None, texts: list[str]
+) -> None:
+    with draw_rows(values, metric="test recall@20", reference=reference) as figure:
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == texts
+
+
+def test_rows_of_a_study_that_lack_seeds_are_marked() -> None:
+    whole = {"label": "lightgcn", "seeds": [1, 2], "test": {"recall@20": [0.1, 0.3]}}
+    lacking = {"label": "mine", "seeds": [2], "test": {"recall@20": [0.25]}}
+    record = {"metric": "recall@20", "seeds": [1, 2], "against": "lightgcn"}
+    assert row_name(whole, [1, 2]) == "lightgcn"
+    with draw_tested({**record, "rows": [whole, lacking]}) as figure:
+        (axes,) = figure.axes
+        names = [text.get_text() for text in axes.get_yticklabels()]
+        assert names == ["lightgcn", "mine (1 of 2 seeds)"]
+        assert axes.get_xlabel() == "test recall@20"
+        (legend,) = figure.legends
+        assert legend.get_texts()[2].get_text() == "lightgcn, the reference"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +132,8 @@ def test_more_keys_are_rows_with_the_best_first() -> None:
         (axes,) = figure.axes
         names = [text.get_text() for text in axes.get_yticklabels()]
         assert names == ["a=1, b=2, c=1", "a=1, b=2, c=2", "a=1, b=2, c=0"]
+        (legend,) = figure.legends
+        assert legend.get_texts()[2].get_text() == "a=1, b=2, c=1, chosen"
 
 
 def test_keys_are_short_where_they_stay_different() -> None:

@@ -61,6 +61,14 @@ def test_variants_of_the_class_and_the_recipe_are_tested_against_the_whole(
 def test_only_some_variants(write: Write, tmp_path: Path) -> None:
     record = ablate(write(OWN), seeds=1, only=["one layer"], out=tmp_path / "out")
     assert [row["label"] for row in record["rows"]] == ["full", "one layer"]
+    assert record["options"] == {
+        "recipe": str(tmp_path / "mine.toml"),
+        "set": [],
+        "only": ["one layer"],
+        "by_modality": False,
+        "metric": "recall@20",
+    }
+    assert record["against_by"] == "name"
     with pytest.raises(ConfigError, match=r"got 'one lyer'\); did you mean 'one layer'"):
         ablate(write(OWN), seeds=1, only=["one lyer"], out=tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -110,6 +118,8 @@ def test_the_recipe_has_the_last_word_about_a_label(write: Write) -> None:
         ("[ablations.x]\n", "needs a label other than 'full' and changed keys"),
         ("[ablations.full]\nmodel.num_layers = 1\n", "needs a label other than 'full'"),
         ("[ablations]\nx = 3\n", "ablations.x"),
+        ("[ablations.x]\nevaluation.mask_valid_at_test = true\n", "evaluated alike .* for x"),
+        ("[ablations.x]\ndata.split.seed = 9\n", "the same split .* those of full and x"),
         ('[ablations."a b"]\ngraph.k = 3\n[ablations."a/b"]\ngraph.k = 4\n', "labels must differ"),
     ],
 )

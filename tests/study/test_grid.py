@@ -1,5 +1,9 @@
 """Grids: how they are read, what they may hold, which settings they make."""
 
+import json
+from typing import Any
+
+import numpy as np
 import pytest
 
 from mmgraph.errors import ConfigError
@@ -54,6 +58,28 @@ def test_a_table_of_values_is_checked_too() -> None:
         check_grid({"model.k": [1, 1]})
 
 
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        ([np.int64(2), np.int64(3)], [2, 3]),
+        (np.array([0.1, 0.2]), [0.1, 0.2]),
+        ([np.bool_(True), np.str_("x"), None], [True, "x", None]),
+        ([[np.int64(5)], (np.float32(0.5),)], [[5], (0.5,)]),
+        ([{"depth": np.int64(1)}, {"depth": 2}], [{"depth": 1}, {"depth": 2}]),
+    ],
+)
+def test_values_of_numpy_become_those_of_a_recipe(values: Any, plain: list[object]) -> None:
+    found = check_grid({"model.x": values})["model.x"]
+    assert found == plain
+    assert [type(value) for value in found] == [type(value) for value in plain]
+    json.dumps(found)  # takes no numpy
+
+
+def test_values_that_no_recipe_can_hold_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--grid model.x: values must be numbers, .*got \{1\}"):
+        check_grid({"model.x": [{1}]})
+
+
 def test_all_settings_come_in_the_order_of_the_grid() -> None:
     grid = parse_grid(["a.x=2,1", "b=u,v"])
     assert grid_points(grid, trials=None, seed=0) == [
@@ -71,6 +97,7 @@ def test_a_random_part_follows_from_the_seed() -> None:
     assert len(part) == 12
     assert [whole.index(point) for point in part] == sorted(whole.index(point) for point in part)
     assert grid_points(grid, trials=12, seed=0) == part
+    assert grid_points(grid, trials=12, seed=np.int64(0)) == part  # type: ignore[arg-type]
     assert grid_points(grid, trials=12, seed=1) != part
     assert grid_points(grid, trials=1000, seed=0) == whole
     with pytest.raises(ConfigError, match="--trials must be at least 1"):

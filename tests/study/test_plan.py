@@ -1,11 +1,17 @@
 """What a study trains: where settings come from, what they are called, where their runs go."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from mmgraph.cli.ablate import ablate
+from mmgraph.cli.compare import compare
+from mmgraph.cli.sweep import sweep
+from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError, DataError
 from mmgraph.study.plan import (
+    FIRST_SEED,
     Setting,
     Study,
     build_all,
@@ -14,6 +20,7 @@ from mmgraph.study.plan import (
     one_dataset,
     seeds_from,
     setting_of,
+    told_overrides,
 )
 
 
@@ -145,6 +152,19 @@ def test_seeds_are_positive_and_in_a_row() -> None:
         seeds_from(5, 0)
     with pytest.raises(ConfigError, match="--first-seed must be at least 0"):
         seeds_from(-1, 2)
+
+
+def test_the_first_seed_is_that_of_a_recipe_and_the_command_line_has_no_other() -> None:
+    assert Recipe.build({"model": {"name": "bpr_mf"}}).seed == FIRST_SEED
+    for command in (compare, ablate, sweep):
+        assert inspect.signature(command).parameters["first_seed"].default is None
+
+
+def test_where_the_data_lie_is_not_told() -> None:
+    assert told_overrides([" data.dataset = /x", "data.split.seed=3", "a=data.dataset=x"]) == [
+        "data.split.seed=3",
+        "a=data.dataset=x",
+    ]
 
 
 def test_tables_are_flattened_and_quoted_keys_keep_theirs() -> None:

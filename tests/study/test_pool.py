@@ -1,11 +1,15 @@
 """Many trials: in order or side by side, failures beside the others, nothing left behind by an interrupt."""
 
+import io
 import os
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,6 +31,12 @@ for line in sys.stdin:
         os.kill(os.getpid(), 9)
     if label == "broken":
         sys.exit("no such thing")
+    if label == "cut":
+        os.write(1, b'{"kind": "do')
+        os.kill(os.getpid(), 9)
+    if label == "babbles":
+        print("Loading ...", flush=True)
+        time.sleep(600)
     if label == "endless":
         time.sleep(600)
     if label == "meets":
@@ -109,6 +119,67 @@ def test_what_fails_or_dies_keeps_nobody_from_their_turn(tmp_path: Path) -> None
     for label in ("a", "b", "c"):
         assert listener.kinds(label)[-1] == "done"
     assert {e.text.split()[1] for _, e in listener.events if e.kind == "phase"} == {"3"}
+
+
+@pytest.mark.usefixtures("pretending")
+def test_what_nobody_foresaw_is_a_failure_of_its_trial(tmp_path: Path) -> None:
+    listener = Listener()
+    odd = Trial(
+        "odd", 9, {"model": {"x": np.int64(2)}}, tmp_path / "odd"
+    )  # JSON has no such number
+    some = trials(tmp_path, "cut", "babbles", "a", "b", "c")
+    failures = run_trials([odd, *some], listener, place=Place(jobs=2))
+    assert failures["cut", 0] == "its process ended (signal 9, perhaps for want of memory)"
+    assert failures["babbles", 1].startswith("JSONDecodeError: ")
+    assert failures["odd", 9] == "TypeError: Object of type int64 is not JSON serializable"
+    assert len(failures) == 3
+    assert all("\n" not in text for text in failures.values())
+    (event,) = (e for name, e in listener.events if name == "odd" and e.kind == "failed")
+    assert "Traceback" in event.details
+    for label in ("a", "b", "c"):
+        assert listener.kinds(label)[-1] == "done"
+    # What babbled is ended: nobody knows what it does.
+    assert all(map(gone, listener.processes("babbles")))
+
+
+def test_a_worker_is_stopped_while_its_thread_ends_the_process() -> None:
+    class Process:
+        stdin, stdout = io.StringIO(), io.StringIO()
+        killed = 0
+
+        def kill(self) -> None:
+            self.killed += 1
+
+        def wait(self) -> None:
+            pass
+
+    class Worker(pool._Worker):
+        """Its thread ends the process between two looks of another one at it, if it may."""
+
+        threads: ClassVar[list[threading.Thread]] = []
+        looked, held = 0, None
+
+        @property
+        def process(self) -> Any:
+            if threading.current_thread() is threading.main_thread():
+                self.looked += 1
+                if self.looked == 2:
+                    self.threads.append(threading.Thread(target=self._end))
+                    self.threads[0].start()
+                    self.threads[0].join(0.5)
+            return self.held
+
+        @process.setter
+        def process(self, value: Any) -> None:
+            self.held = value
+
+    worker = Worker(Place())
+    worker.process = process = Process()
+    worker.stop()
+    for thread in worker.threads:
+        thread.join()
+    assert process.killed >= 1
+    worker.complaints.close()
 
 
 @pytest.mark.usefixtures("pretending")

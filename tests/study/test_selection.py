@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmgraph.config import read_recipe, resolve_recipe
 from mmgraph.errors import ConfigError, FitError
 from mmgraph.experiment import load_run
-from mmgraph.study import sweep
+from mmgraph.study import Place, sweep
 
 QUICK = ("training.max_epochs=3", "model.embedding_dim=4")
 GRID = {"model.num_layers": [1, 2], "training.learning_rate": [0.001, 0.05]}
@@ -102,6 +103,28 @@ def test_settings_that_fail_are_not_chosen(shop: Path, tmp_path: Path) -> None:
     assert len(record["rows"]) == 1
     with pytest.raises(FitError, match="no setting came to its end"):
         sweep("bpr_mf", {"training.learning_rate": [1e38]}, str(shop), **words)
+
+
+def test_the_written_recipe_counts_what_came_to_its_end_and_names_what_failed(
+    shop: Path, tmp_path: Path
+) -> None:
+    grid = {"training.learning_rate": [1e38, 0.01, 0.02]}
+    target = tmp_path / "chosen.toml"
+    words: Any = {"seeds": 1, "overrides": QUICK, "out": tmp_path / "out", "write": target}
+    record = sweep("bpr_mf", grid, str(shop), **words)
+    assert (record["tried"], len(record["rows"])) == (3, 2)
+    assert record["options"] == {"recipe": "bpr_mf", "set": list(QUICK), "trials": None}
+    comment = [line for line in target.read_text().splitlines() if line.startswith("#")]
+    assert "the best of the 2 that came to their end, of all 3 with" in comment[1]
+    assert comment[-1] == "# Failed: learning_rate=1e+38."
+
+
+def test_a_grid_of_numpy_is_trained_in_processes_of_their_own(shop: Path, tmp_path: Path) -> None:
+    grid = {"model.num_layers": np.arange(1, 3)}
+    words: Any = {"seeds": 1, "overrides": QUICK, "out": tmp_path, "place": Place(jobs=2)}
+    record = sweep("lightgcn", grid, str(shop), **words)  # type: ignore[arg-type]
+    assert record["failed"] == []
+    assert sorted(row["point"]["model.num_layers"] for row in record["rows"]) == [1, 2]
 
 
 def test_equal_settings_go_by_the_order_of_the_grid(shop: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Rows of a table: whose figures they are, and what may stand beside what."""
 
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,10 +10,18 @@ import pytest
 from scipy.stats import ttest_rel
 
 from mmgraph.errors import ConfigError
+from mmgraph.export import RunFolder
 from mmgraph.study import Place, StudyObserver
 from mmgraph.study.plan import Setting, Study
 from mmgraph.study.pool import run_trials
-from mmgraph.study.table import Row, paired_tests, rows_of, shown_metrics, user_values
+from mmgraph.study.table import (
+    Row,
+    environment_of,
+    paired_tests,
+    rows_of,
+    shown_metrics,
+    user_values,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +38,12 @@ def study(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
     return study
 
 
-def test_rows_have_the_complete_runs_of_their_seeds(study: Study) -> None:
+def test_rows_have_the_complete_runs_of_their_seeds_and_whole_ones_stand_first(
+    study: Study,
+) -> None:
     rows = rows_of(study)
-    assert [(row.label, len(row.runs)) for row in rows] == [("a", 2), ("b", 1), ("c", 2)]
+    assert [(row.label, len(row.runs)) for row in rows] == [("a", 2), ("c", 2), ("b", 1)]
+    assert [row.is_whole(study.seeds) for row in rows] == [True, True, False]
     record = rows[0].record(parts=("valid", "test"))
     assert record["seeds"] == [1, 2]
     metrics = [run.metrics for run in rows[0].runs]
@@ -52,7 +64,7 @@ def test_metrics_that_all_rows_have_are_shown(study: Study) -> None:
 
 
 def test_users_are_paired_after_averaging_over_seeds(study: Study) -> None:
-    a, b, c = rows_of(study)
+    a, c, b = rows_of(study)
     tests = paired_tests([a, b, c], a, ["recall@10", "recall@20"])
     assert [(t["metric"], t["label"], t["against"]) for t in tests] == [
         ("recall@10", "b", "a"),
@@ -79,30 +91,60 @@ def test_users_are_paired_after_averaging_over_seeds(study: Study) -> None:
 
 def test_values_of_users_are_rows_of_seeds(study: Study) -> None:
     (row, *_) = rows_of(study)
-    values = user_values(row.runs, "recall@20")
+    values = user_values(row.runs, ["recall@20"])["recall@20"]
     assert values.shape[0] == 2
     assert values.mean(axis=1).tolist() == pytest.approx(row.values("test", "recall@20"))
 
 
-def test_other_users_and_other_splits_are_not_compared(study: Study, tmp_path: Path) -> None:
-    base, other = study.settings[0], study.settings[1]
-    split = {
-        **other.values,
-        "data": {**other.values["data"], "split": {"method": "ratio", "seed": 9}},
-    }
-    changed = replace(other, values=split)
-    mixed = Study(tmp_path, (base, changed), (1,))
-    run_trials(list(mixed.trials()), StudyObserver(), place=Place())
-    with pytest.raises(ConfigError, match=r"same split .*those of a and b"):
-        rows_of(mixed)
-
-
-def test_runs_of_data_that_changed_in_between_are_not_compared(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_table_of_a_run_is_read_once_whatever_is_tested(
+    study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = iter([{"split_hash": "s", "dataset_hash": str(n // 4)} for n in range(100)])
+    rows = rows_of(study)
+    read: list[str] = []
+    hashed: list[str] = []
+    of_file, verify = pl.read_parquet, RunFolder.verify
     monkeypatch.setattr(
-        "mmgraph.export.RunFolder.facts", lambda self: self.read_json("run.json") | next(facts)
+        pl, "read_parquet", lambda path, **k: read.append(str(path)) or of_file(path, **k)
     )
-    with pytest.raises(ConfigError, match="the data set has changed"):
+    monkeypatch.setattr(
+        RunFolder,
+        "verify",
+        lambda self, name: hashed.append(f"{self / name}") or verify(self, name),
+    )
+    tests = paired_tests(rows, rows[0], ["recall@10", "recall@20", "ndcg@10"])
+    assert len(tests) == 6
+    expected = sorted(str(run.path / "per_user.parquet") for row in rows for run in row.runs)
+    assert sorted(read) == sorted(name for name in hashed if "per_user" in name) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "part"),
+    [("split_hash", "must have the same split"), ("dataset_hash", "the data set has changed")],
+)
+def test_data_that_changed_while_the_study_was_at_work_are_found(
+    study: Study, monkeypatch: pytest.MonkeyPatch, key: str, part: str
+) -> None:
+    def facts(folder: RunFolder) -> dict[str, Any]:
+        noted = folder.read_json("run.json")
+        return noted if folder.path.name == "seed-1" else {**noted, key: "of the new data"}
+
+    monkeypatch.setattr(RunFolder, "facts", facts)
+    with pytest.raises(ConfigError, match=part):
         rows_of(study)
+
+
+def test_the_environment_is_that_of_the_runs() -> None:
+    tables = [
+        {"threads": 1, "cuda": None, "packages": {"torch": "2.1", "numpy": "2.0"}},
+        {"threads": 2, "cuda": None, "packages": {"torch": "2.1", "numpy": "2.1"}},
+        {"threads": 1, "cuda": None, "packages": {"torch": "2.1", "numpy": "2.0"}, "new": [1]},
+    ]
+    runs: Any = [
+        SimpleNamespace(folder=SimpleNamespace(read_json=lambda name, t=table: t))
+        for table in tables
+    ]
+    assert environment_of(runs) == (
+        {"cuda": None, "packages": {"torch": "2.1"}},
+        {"threads": [1, 2], "packages.numpy": ["2.0", "2.1"], "new": [None, [1]]},
+    )
+    assert environment_of(runs[:1]) == (tables[0], {})

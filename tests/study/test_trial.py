@@ -2,15 +2,14 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmgraph.errors import ConfigError, DataError
+from mmgraph.errors import ConfigError
 from mmgraph.experiment import load_run
 from mmgraph.study import Event, Place, Trial
-from mmgraph.study.trial import missing_trials, run_trial, stored_run
+from mmgraph.study.trial import run_trial, stored_run
 from mmgraph.training import TrainingConfig
 
 
@@ -26,7 +25,6 @@ def changed(trial: Trial, **model: Any) -> Trial:
 
 def test_a_trial_is_trained_once_and_tells_how_it_goes(trial: Trial) -> None:
     assert stored_run(trial) is None
-    assert missing_trials([trial], part="test") == [trial]
     events = done(trial)
     assert {event.kind for event in events} == {"phase", "note", "epoch", "done"}
     assert events[-1].text.startswith("2 epochs, best ")
@@ -35,7 +33,6 @@ def test_a_trial_is_trained_once_and_tells_how_it_goes(trial: Trial) -> None:
     assert run is not None
     assert run.folder.is_complete
     assert run.folder.facts()["seed"] == 7
-    assert missing_trials([trial], part="test") == []
     before = (trial.path / "metrics.json").stat().st_mtime_ns
     assert [event.kind for event in done(trial)] == ["done"]
     assert (trial.path / "metrics.json").stat().st_mtime_ns == before
@@ -47,7 +44,6 @@ def test_an_interrupted_trial_goes_on_to_the_same_bytes(trial: Trial) -> None:
     facts = json.loads((trial.path / "run.json").read_text())
     (trial.path / "run.json").write_text(json.dumps({**facts, "complete": False, "files": {}}))
     (trial.path / "model.safetensors").unlink()
-    assert missing_trials([trial], part="test") == [trial]
     assert done(trial)[-1].kind == "done"
     assert (trial.path / "model.safetensors").read_bytes() == weights
 
@@ -87,40 +83,7 @@ def test_a_folder_with_something_else_is_refused(trial: Trial) -> None:
     assert stored_run(trial) is None  # an empty folder is free
     (trial.path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="not a run folder"):
-        missing_trials([trial], part="test")
-
-
-def test_bad_trials_are_found_before_anything_is_trained(trial: Trial, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"mine: unknown key 'model.num_layer'"):
-        missing_trials([changed(trial, num_layer=1)], part="test")
-    unknown = {**trial.values, "data": {**trial.values["data"], "modalities": ["sound"]}}
-    with pytest.raises(DataError, match="sound"):
-        missing_trials([replace(trial, values=unknown)], part="test")
-    with pytest.raises(ConfigError, match=r"must be one that is measured \(got 'recall@7'\)"):
-        missing_trials([trial], part="test", metric="recall@7")
-    # The default length 50 is left out for so few items.
-    with pytest.raises(ConfigError, match="recall@50"):
-        missing_trials([trial], part="test", metric="recall@50")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_choosing_needs_a_validation_part(trial: Trial, tmp_path: Path, shop: Path) -> None:
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    rows = (shop / "pairs.csv").read_text().splitlines()[1:]
-    parted = [f"{row},{'test' if number % 5 == 0 else 'train'}" for number, row in enumerate(rows)]
-    (folder / "pairs.csv").write_text("\n".join(["user,item,part", *parted]) + "\n")
-    (folder / "dataset.toml").write_text(
-        'name = "parts"\n[interactions]\nfile = "pairs.csv"\nuser = "user"\nitem = "item"\n'
-        'split = "part"\n'
-    )
-    parts = replace(trial, values={**trial.values, "data": {"dataset": str(folder)}})
-    assert missing_trials([parts], part="test") == [parts]
-    with pytest.raises(ConfigError, match="needs a validation part"):
-        missing_trials([parts], part="valid")
-    done(parts)
-    with pytest.raises(ConfigError, match="needs a validation part"):
-        missing_trials([parts], part="valid")
+        stored_run(trial)
 
 
 def test_failures_are_told_in_one_line_and_defects_with_their_place(
