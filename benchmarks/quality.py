@@ -9,9 +9,16 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.markdown import COMMAND, header, picture
-from mmgraph.cli.study import difference, p_value, spread
+from mmgraph.cli.study import (
+    chosen_reference,
+    difference,
+    differing_runs,
+    p_value,
+    spread,
+)
 from mmgraph.report.figure import render
-from mmgraph.report.study import draw_rows, draw_sweep
+from mmgraph.report.study import draw_sweep, draw_tested, row_name
+from mmgraph.study.comparison import METRIC
 from mmgraph.study.plan import FIRST_SEED
 
 Record = Mapping[str, Any]
@@ -53,16 +60,16 @@ def page(studies: Sequence[Study]) -> str:
         "# Quality",
         "",
         f"Made by `{COMMAND}` from `benchmarks/results`; edit the programs, not this page. Full rankings; mean and",
-        "standard deviation over seeds; paired t-tests over users, each averaged over the seeds, with 95 % intervals",
-        "and p-values corrected by Holm's method for the rows of a table. Comparisons and ablations tell the test",
-        "part, sweeps the validation part, where settings are chosen.",
+        "standard deviation over seeds; paired t-tests over users, each averaged over the seeds. The p-values are",
+        "corrected by Holm's method for the rows of a table, the 95 % intervals are not. Comparisons and ablations",
+        "tell the test part, sweeps the validation part, where settings are chosen.",
     ]
     dataset = None
     for study in studies:
         if study.record["dataset"] != dataset:
             dataset = study.record["dataset"]
             lines += ["", f"## {dataset}"]
-        lines += ["", f"### {title(study.record)}", "", *table(study)]
+        lines += ["", f"### {title(study.record)}", "", *table(study), *remarks(study.record)]
         lines += picture([study.picture], study.picture, title(study.record))
         lines += ["", f"`{command_of(study.record)}`"]
     return "\n".join(lines) + "\n"
@@ -71,14 +78,13 @@ def page(studies: Sequence[Study]) -> str:
 def draw(studies: Sequence[Study], out: Path) -> None:
     """Write the picture of each study into a folder."""
     for study in studies:
-        record, metric = study.record, f"{study.part} {study.record['metric']}"
-        values = [row[study.part][record["metric"]] for row in record["rows"]]
+        record = study.record
         if record["study"] == "sweep":
             points = [row["point"] for row in record["rows"]]
-            drawn = draw_sweep(points, values, metric=metric, best=0)
+            values = [row["valid"][record["metric"]] for row in record["rows"]]
+            drawn = draw_sweep(points, values, metric=f"valid {record['metric']}", best=0)
         else:
-            rows = {row["label"]: v for row, v in zip(record["rows"], values, strict=True)}
-            drawn = draw_rows(rows, metric=metric, reference=record["against"])
+            drawn = draw_tested(record)
         with drawn as figure:
             (out / f"{study.picture}.png").write_bytes(render(figure)[".png"])
 
@@ -117,7 +123,7 @@ def table(study: Study) -> Iterator[str]:
         seconds, test = row["epoch_s_median"], tests.get(row["label"])
         tested = (difference(test), p_value(test)) if test else ("", "")
         cells = [
-            row["label"],
+            row_name(row, record["seeds"]),
             *(spread(row[part][name]) for name in names),
             *(tested if tests else ()),
             f"{seconds:.2f}" if seconds is not None else "",
@@ -127,33 +133,62 @@ def table(study: Study) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
+def remarks(record: Record) -> Iterator[str]:
+    """Yield what else a reader must know of a study, each in a paragraph of its own."""
+    for failure in record.get("failed", ()):
+        text = " ".join(failure["message"].split()).replace("<", "\\<")
+        yield from ("", f"{failure['label']}, seed {failure['seed']}, failed: {text}")
+    said = [*chosen_reference(record)] if record.get("tests") else []
+    for text in (*said, *differing_runs(record)):
+        yield from ("", text)
+
+
 def command_of(record: Record) -> str:
     """Return the command of a study, without the folder of its data set.
 
     Example:
-        >>> row = {"source": "shop/lightgcn", "label": "lightgcn", "changes": {}}
-        >>> study = {"study": "compare", "dataset": "shop", "best": "lightgcn", "against": "lightgcn"}
-        >>> command_of({**study, "seeds": [1, 2], "rows": [row]})
-        'mmgraph compare lightgcn --dataset shop --seeds 2 --first-seed 1'
+        >>> options = {"recipes": ["lightgcn"], "set": [], "against": None, "metric": "ndcg@10"}
+        >>> study = {"study": "compare", "dataset": "shop", "seeds": [1, 2], "options": options}
+        >>> command_of(study)
+        'mmgraph compare lightgcn --dataset shop --seeds 2 --first-seed 1 --metric ndcg@10'
     """
-    dataset, rows = record["dataset"], record["rows"]
+    dataset, seeds = record["dataset"], record["seeds"]
+    options = record["options"] if "options" in record else _options_of_rows(record)
+    recipes = options["recipes"] if record["study"] == "compare" else [options["recipe"]]
     words = ["mmgraph", record["study"]]
-    if record["study"] == "compare":
-        words += [_recipe_word(row["source"], row["label"], dataset) for row in rows]
-    else:
-        words += [_recipe_word(rows[0]["source"], record["recipe"], dataset)]
-    grid = record.get("grid", {})
-    for key, values in grid.items():
+    words += [Path(r).name if r.endswith(".toml") else r for r in recipes]
+    for key, values in record.get("grid", {}).items():
         words += ["--grid", f"{key}={','.join(map(_word, values))}"]
-    seeds = record["seeds"]
     words += ["--dataset", dataset, "--seeds", str(len(seeds))]
-    words += ["--first-seed", str(seeds[0])] if seeds[0] != FIRST_SEED else []
-    for key, value in rows[0]["changes"].items():
-        if key not in grid and key != "data.dataset":
-            words += ["--set", f"{key}={_word(value)}"]
-    if record["study"] == "compare" and record["against"] != record["best"]:
-        words += ["--against", record["against"]]
+    words += _given("--first-seed", seeds[0] if seeds[0] != FIRST_SEED else None)
+    words += _given("--trials", options.get("trials"))
+    for label in options.get("only", ()):
+        words += ["--only", label]
+    words += ["--by-modality"] if options.get("by_modality") else []
+    for assignment in options["set"]:
+        words += ["--set", assignment]
+    words += _given("--against", options.get("against"))
+    metric = options.get("metric", METRIC)
+    words += _given("--metric", metric if metric != METRIC else None)
     return shlex.join(words)
+
+
+def _given(option: str, value: Any) -> list[str]:
+    return [] if value is None else [option, str(value)]
+
+
+def _options_of_rows(record: Record) -> Record:
+    """Return the options of a study that does not tell them, as far as its rows show them."""
+    rows, dataset, grid = record["rows"], record["dataset"], record.get("grid", {})
+    changed = rows[0]["changes"].items()
+    found = {
+        "set": [f"{k}={_word(v)}" for k, v in changed if k not in grid and k != "data.dataset"]
+    }
+    if record["study"] != "compare":
+        return {**found, "recipe": _recipe_word(rows[0]["source"], record["recipe"], dataset)}
+    recipes = [_recipe_word(row["source"], row["label"], dataset) for row in rows]
+    named = record["against"] if record["against"] != record["best"] else None
+    return {**found, "recipes": recipes, "against": named}
 
 
 def _word(value: Any) -> str:
@@ -161,6 +196,4 @@ def _word(value: Any) -> str:
 
 
 def _recipe_word(source: str, label: str, dataset: str) -> str:
-    if source.endswith(".toml"):
-        return Path(source).name
     return label if source in (f"{dataset}/{label}", f"defaults of {label}") else source
