@@ -16,7 +16,7 @@ from mmgraph.export import EpochLog, RunFolder, write_inputs, write_outputs
 from mmgraph.export import run_folder as names
 from mmgraph.graph import BuildRecord, build_graph
 from mmgraph.models.base import Recommender, score_function
-from mmgraph.run import Run, build_model, load_data, load_run, usable_device
+from mmgraph.run import Run, build_model, check_place, load_data, load_run, usable_device
 from mmgraph.sizes import parse_size
 from mmgraph.sparse import choose_backend, use_backend
 from mmgraph.training import (
@@ -121,8 +121,10 @@ def train(
     observer = observer or Observer()
     resolved = resolve_recipe(recipe, dataset, overrides=overrides, seed=seed)
     limit = _limit(max_memory)
+    usable_device(device)
     if out is not None:
         RunFolder.check_free(Path(out))
+    check_place(_default_folder("data", resolved) if out is None else out)
     with use_backend(resolved.training.sparse_backend):
         observer.phase("reading the data")
         data = dataset if isinstance(dataset, MultimodalDataset) else load_data(resolved)

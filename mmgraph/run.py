@@ -1,5 +1,8 @@
 """One run on disk: a recipe and what it was trained to, read back when it is asked for."""
 
+import errno
+import shlex
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +22,9 @@ from mmgraph.graph import build_graph
 from mmgraph.models import get_model
 from mmgraph.models.base import Recommender, score_function
 from mmgraph.training.random_state import own_random
+
+# What ``metrics.json`` holds, and of which type.
+_METRICS = {"epochs": int, "best_epoch": int, "valid": dict, "test": dict}
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,23 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """Validation and test metrics of the best epoch, as in ``metrics.json``."""
-        return self.folder.read_json(names.METRICS)
+        """Validation and test metrics of the best epoch, as in ``metrics.json``.
+
+        Raises:
+            ConfigError: the file is missing or damaged.
+        """
+        path = self.folder / names.METRICS
+        if not path.is_file():
+            if not self.folder.is_complete:
+                raise ConfigError(f"{path}: the run lacks this file; {self._how_to_finish}")
+            raise ConfigError(f"{path}: the run is complete and lacks this file; train it again")
+        metrics = self.folder.read_json(names.METRICS)
+        for key, kind in _METRICS.items():
+            if not isinstance(metrics.get(key), kind):
+                raise ConfigError(
+                    f"{path}: must hold {key!r} (got {metrics.get(key)!r}); restore the file or train the run again"
+                )
+        return metrics
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -105,9 +126,12 @@ class Run:
         """
         if not self.folder.is_complete:
             raise ConfigError(
-                f"{self.path}: {what} needs a complete run (this one was interrupted); "
-                "finish it with `mmgraph train --resume`"
+                f"{self.path}: {what} needs a complete run (this one was interrupted); {self._how_to_finish}"
             )
+
+    @property
+    def _how_to_finish(self) -> str:
+        return f"finish it with `mmgraph train --resume {shlex.quote(str(self.path))}`"
 
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
         """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
@@ -120,8 +144,9 @@ def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str 
     """Return a run by its folder; ``dataset`` says where its data set is now, if it has moved.
 
     Raises:
-        ConfigError: it is no run folder, one of a newer format, or its recipe is damaged.
+        ConfigError: it is no run folder, one of a newer format, its recipe is damaged, or the device cannot be used.
     """
+    usable_device(device)
     folder = RunFolder.open(run)
     if not (folder / names.RECIPE).is_file():
         raise ConfigError(
@@ -215,10 +240,40 @@ def usable_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).cpu()  # there and back: "meta" holds no values
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or ["it cannot"])[0]
         raise ConfigError(
             f"--device must be usable here (got {name!r}: {reason}); try cpu"
         ) from None
     return device
+
+
+def check_place(target: str | Path) -> None:
+    """Refuse a file or folder that cannot be made; ask before the work whose result it is for.
+
+    It is tried, in a folder that is removed again: modes alone do not say what a file system lets happen.
+
+    Raises:
+        ConfigError: the place cannot be written, or its name is too long.
+        OSError: the disk is full or broken.
+
+    Example:
+        >>> check_place("/dev/null/run")
+        Traceback (most recent call last):
+        ...
+        mmgraph.errors.ConfigError: /dev/null/run: must be a place that can be written (Not a directory); choose another
+    """
+    place = Path(target).resolve()
+    try:
+        above = next((folder for folder in place.parents if folder.exists()), place)
+        # The longest name that is written beside a folder while it is made.
+        first, *rest = place.relative_to(above).parts or ("",)
+        with tempfile.TemporaryDirectory(prefix=f".partial.{first}-", dir=above) as own:
+            Path(own, *rest).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        raise ConfigError(
+            f"{target}: must be a place that can be written ({error.strerror or error}); choose another"
+        ) from None

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 
@@ -10,6 +11,7 @@ from mmgraph.errors import ConfigError
 from mmgraph.experiment import train
 from mmgraph.run import (
     build_model,
+    check_place,
     data_source,
     load_data,
     load_run,
@@ -95,7 +97,7 @@ def test_initial_weights_follow_the_seed_and_leave_other_random_numbers_alone():
     assert not torch.equal(first.user_embedding, other.user_embedding)
 
 
-@pytest.mark.parametrize("name", ["cuda:99", "gpu"])
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "meta"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(name):
     with pytest.raises(
         ConfigError, match=rf"--device must be usable here \(got '{name}'"
@@ -104,12 +106,72 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_is_not_loaded_for_a_device_that_is_not_there(trained):
+    with pytest.raises(ConfigError, match="--device must be usable here"):
+        load_run(trained, device="cuda:99")
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("/dev/null/run", "Not a directory"),
+        ("/proc/run", "No such file or directory"),
+        ("x" * 256, "File name too long"),
+        ("new/" + "x" * 256, "File name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_in_one_line(place, told, tmp_path):
+    with pytest.raises(
+        ConfigError, match=rf"must be a place that can be written \({told}\)"
+    ) as caught:
+        check_place(tmp_path / place)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_is_tried_without_a_trace(tmp_path):
+    check_place(tmp_path)
+    check_place(tmp_path / "new" / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_fault_of_the_place(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mmgraph.run.tempfile.TemporaryDirectory", full)
+    with pytest.raises(OSError, match="No space left"):
+        check_place(tmp_path / "run")
+
+
+@pytest.mark.parametrize("key", ["epochs", "best_epoch", "valid", "test"])
+def test_damaged_metrics_are_named(run, key):
+    loaded = load_run(run)
+    metrics = loaded.metrics
+    del metrics[key]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ConfigError, match=rf"metrics.json: must hold '{key}' \(got None\)"):
+        _ = loaded.metrics
+
+
+def test_missing_metrics_say_what_can_be_done(run):
+    loaded = load_run(run)
+    (run / "metrics.json").unlink()
+    with pytest.raises(ConfigError, match=r"metrics.json: the run is complete .* train it again"):
+        _ = loaded.metrics
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
+    with pytest.raises(ConfigError, match=rf"finish it with `mmgraph train --resume {run}`"):
+        _ = loaded.metrics
+
+
 def test_what_needs_a_complete_run_refuses_others(run):
     loaded = load_run(run)
     loaded.check_complete("a test")
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
-    with pytest.raises(ConfigError, match="a test needs a complete run"):
+    told = rf"a test needs a complete run .*`mmgraph train --resume {run}`"
+    with pytest.raises(ConfigError, match=told):
         loaded.check_complete("a test")
 
 

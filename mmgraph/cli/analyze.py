@@ -8,13 +8,24 @@ from urllib.parse import quote
 import typer
 from rich.console import Console
 
-from mmgraph.cli.console import JsonFlag, QuietFlag, print_json, print_table, results
+from mmgraph.cli.console import (
+    FAILED,
+    JsonFlag,
+    QuietFlag,
+    print_json,
+    print_table,
+    report_error,
+    results,
+)
 from mmgraph.errors import ConfigError
 
 if TYPE_CHECKING:
     from mmgraph.run import Run
 
-app = typer.Typer(help="Measure and draw what trained runs have learned.")
+app = typer.Typer(
+    help="Measure and draw what trained runs have learned.",
+    epilog="Example: mmgraph analyze preservation runs/demo/mm_gef",
+)
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A complete run folder.")]
 DatasetOption = Annotated[
@@ -42,7 +53,10 @@ def preservation(
         typer.Option(help="Vectors compared with the features: fused, or per_modality."),
     ] = "fused",
     high_degree: Annotated[
-        float, typer.Option(help="Share of the items that are not of high degree.")
+        float,
+        typer.Option(
+            help="Items with more interactions than this share of items are of high degree."
+        ),
     ] = 0.8,
     dataset: DatasetOption = None,
     device: DeviceOption = "cpu",
@@ -70,8 +84,8 @@ def preservation(
             observer=observer,
         )
     name = "preservation" if final == "fused" else "preservation-per-modality"
-    files = save_preservation(runs[0].path / _FOLDER / name, found)
-    _show(print_preservation, found, files, json=json)
+    stem = runs[0].path / _FOLDER / name
+    _show(print_preservation, found, lambda: save_preservation(stem, found), json=json)
 
 
 @app.command(
@@ -110,8 +124,8 @@ def weights(
             min_degree=min_degree,
             observer=observer,
         )
-    files = save_weights(loaded[0].path / _FOLDER / "weights", found)
-    _show(print_weights, found, files, json=json)
+    stem = loaded[0].path / _FOLDER / "weights"
+    _show(print_weights, found, lambda: save_weights(stem, found), json=json)
 
 
 @app.command(
@@ -141,8 +155,7 @@ def attention(
     with observing(quiet=quiet) as observer:
         found = analyze_attention(loaded, user, k=k, observer=observer)
     stem = loaded.path / _FOLDER / f"attention-{file_name(user)}"
-    files = save_attention(stem, found, rows=k)
-    _show(print_attention, found, files, json=json)
+    _show(print_attention, found, lambda: save_attention(stem, found, rows=k), json=json)
 
 
 def file_name(user: str) -> str:
@@ -226,26 +239,41 @@ def print_attention(console: Console, found: Mapping[str, Any]) -> None:
 
 
 def _load(folders: Sequence[Path], *, dataset: str | None, device: str) -> "list[Run]":
-    """Load runs, after it is clear that a picture can be drawn."""
+    """Load runs, after it is clear that a picture can be drawn and that no file is in the way of it."""
     from mmgraph.report import check_drawing
     from mmgraph.run import load_run
 
     check_drawing()
+    place = folders[0] / _FOLDER
+    if place.exists() and not place.is_dir():
+        raise ConfigError(f"{place}: must be a folder (got a file); move it away")
     return [load_run(folder, dataset=dataset, device=device) for folder in folders]
 
 
 def _show(
     show: Callable[[Console, Mapping[str, Any]], None],
     found: Mapping[str, Any],
-    files: Sequence[Path],
+    save: Callable[[], Sequence[Path]],
     *,
     json: bool,
 ) -> None:
-    """Show what was found and where it was written, or print both as one object."""
+    """Show what was found and where it was written, or print both as one object.
+
+    What was found is shown also where it cannot be written; no file is named then.
+    """
+    console = results()
+    if not json:
+        show(console, found)
+    files: Sequence[Path] = ()
+    failed: OSError | None = None
+    try:
+        files = save()
+    except OSError as error:
+        failed = error
     if json:
         print_json({**found, "files": [str(path) for path in files]})
-        return
-    console = results()
-    show(console, found)
-    for path in files:
+    for path in () if json else files:
         console.print(f"written: {path}", markup=False, soft_wrap=True)
+    if failed is not None:
+        report_error(f"the files could not be written ({failed}); the answer is above, try again")
+        raise typer.Exit(FAILED)

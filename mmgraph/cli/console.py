@@ -1,6 +1,7 @@
 """How every command speaks: results, messages, tables, one JSON object, one line for each error."""
 
 import errno
+import io
 import json
 import os
 import shlex
@@ -26,6 +27,12 @@ QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _PLAIN_WIDTH = 110
+
+# Far more than any machine has cores for; with many thousands torch ends the process without a word.
+_MOST_THREADS = 1024
+
+# What the system answers where the place is at fault, beside what Python has an exception of its own for.
+_OTHER_PLACE = (errno.EROFS, errno.ENAMETOOLONG)
 
 # What typer raises for wrong options and arguments; its name has moved between versions, its place has not.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -142,14 +149,18 @@ def print_next(console: Console, commands: Sequence[str]) -> None:
 
 
 def check_threads(threads: int | None) -> None:
-    """Refuse a number of threads below one, before anything is loaded.
+    """Refuse a number of threads below one or beyond any use, before anything is loaded.
 
     Raises:
-        ConfigError: the number is too small.
+        ConfigError: the number is too small or too large.
     """
     if threads is not None and threads < 1:
         raise ConfigError(
             f"--threads must be at least 1 (got {threads}); leave it out for all cores"
+        )
+    if threads is not None and threads > _MOST_THREADS:
+        raise ConfigError(
+            f"--threads must be at most {_MOST_THREADS} (got {threads}); leave it out for all cores"
         )
 
 
@@ -165,6 +176,9 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    # A terminal that lacks a letter of a title shows another sign for it.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(
             args=None if arguments is None else list(arguments),
@@ -172,19 +186,21 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except FitError as error:
-        return _report(error, FAILED)
+        return report_error(error, FAILED)
     except MmgraphError as error:
-        return _report(error, BAD_INPUT)
+        return report_error(error, BAD_INPUT)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has seen enough. Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        return _report(f"{_told(error)}; choose another place", BAD_INPUT)
+        return report_error(f"{_told(error)}; choose another place", BAD_INPUT)
     except OSError as error:
+        if error.errno in _OTHER_PLACE:
+            return report_error(f"{_told(error)}; choose another place", BAD_INPUT)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "make room there" if full else "see to it"
-        return _report(f"{_told(error)}; {remedy} and try again", FAILED)
+        return report_error(f"{_told(error)}; {remedy} and try again", FAILED)
     except typer.Abort:
         return INTERRUPTED
     except _UsageError as error:
@@ -198,7 +214,8 @@ def _told(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def _report(error: object, code: int) -> int:
+def report_error(error: object, code: int = FAILED) -> int:
+    """Print an error as one line on standard error and return the exit code."""
     print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
@@ -207,4 +224,4 @@ def _report_usage(error: Any) -> int:
     message = " ".join(error.format_message().split()).rstrip(".")
     context = getattr(error, "ctx", None)
     place = context.command_path if context is not None else "mmgraph"
-    return _report(f"{message[:1].lower()}{message[1:]}; see `{place} --help`", BAD_INPUT)
+    return report_error(f"{message[:1].lower()}{message[1:]}; see `{place} --help`", BAD_INPUT)

@@ -9,7 +9,10 @@ from rich.console import Console
 
 from mmgraph.cli.console import JsonFlag, print_json, print_table, results, say
 
-app = typer.Typer(help="List and describe data sets.")
+app = typer.Typer(
+    help="List and describe data sets.",
+    epilog="Example: mmgraph data describe movielens-small",
+)
 
 
 @app.command("list", epilog="Example: mmgraph data list")
@@ -55,6 +58,10 @@ def describe(
     from mmgraph.data import describe as describe_dataset
     from mmgraph.data import load_dataset, write_split
 
+    if split_out is not None:
+        from mmgraph.run import check_place
+
+        check_place(split_out)
     loaded = load_dataset(dataset)
     facts = describe_dataset(loaded)
     if split_out is not None:

@@ -94,7 +94,9 @@ def _run(
     from mmgraph.config import resolve_recipe
     from mmgraph.data import load_dataset
     from mmgraph.experiment import train
+    from mmgraph.run import check_place
 
+    check_place(out / _FACTS if out.is_dir() else out)  # a folder that is there is written into
     for recipe in RECIPES.values():
         resolve_recipe(recipe, DATASET, overrides=overrides, seed=seed)
     dataset = load_dataset(DATASET)

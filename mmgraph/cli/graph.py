@@ -26,7 +26,10 @@ CacheOption = Annotated[
     typer.Option(metavar="DIR", help="Keep built graphs here and find them again; off by default."),
 ]
 
-app = typer.Typer(help="Build graphs and look at them.")
+app = typer.Typer(
+    help="Build graphs and look at them.",
+    epilog="Example: mmgraph graph build --dataset movielens-small --out graph/",
+)
 
 
 @app.command(
@@ -47,8 +50,10 @@ def build(
     from mmgraph.cli.progress import observing
     from mmgraph.data import load_dataset
     from mmgraph.graph import BuildRecord, build_graph, check_target, graph_metadata, save_graph
+    from mmgraph.run import check_place
 
     check_target(out, overwrite=overwrite)
+    check_place(out)
     config = graph_config(set_ or [])
     begin = time.perf_counter()
     record = BuildRecord()

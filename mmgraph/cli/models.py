@@ -16,7 +16,10 @@ def models(json: JsonFlag = False) -> None:
     found = describe_models()
     if json:
         records = [
-            {**asdict(model), "paper": model.paper._asdict() if model.paper else None}
+            {
+                **asdict(model),
+                "paper": model.paper._asdict() if model.paper else None,
+            }
             for model in found
         ]
         print_json({"models": records})
@@ -27,12 +30,13 @@ def models(json: JsonFlag = False) -> None:
             f"{model.paper.authors}, {model.paper.year}" if model.paper else "",
             _FUSIONS[model.modality_fusion] if not model.wraps else "any, around another model",
             model.scorer,
-            ", ".join(model.presets),
+            ", ".join(model.presets) or None,
         ]
         for model in found
     ]
     columns = ["name", "paper", "modalities", "score", "presets"]
     print_table(results(), f"{len(found)} models", columns, rows, left=5)
     say(
-        "Train one: mmgraph train NAME --dataset movielens-small; a preset: --set model.preset=as_released"
+        "Train one: mmgraph train NAME --dataset movielens-small; a preset, of a model that lists it: "
+        "--set model.preset=as_released"
     )

@@ -1,5 +1,6 @@
 """``mmgraph recommend``: lists for users by their own ids, from a run folder."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from mmgraph.cli.console import JsonFlag, print_json, print_table, results, say
 from mmgraph.errors import ConfigError
-from mmgraph.files import new_file
+from mmgraph.files import write_file
 
 if TYPE_CHECKING:
     from mmgraph.export import Recommendation
@@ -57,7 +58,7 @@ def check_target(out: Path | None, *, overwrite: bool) -> None:
     """Refuse a file that cannot be written, before anything is computed.
 
     Raises:
-        ConfigError: the ending is unknown, the folder is missing or the file exists.
+        ConfigError: the ending is unknown, the folder is missing or cannot be written, or the file exists.
     """
     if out is None:
         return
@@ -69,6 +70,9 @@ def check_target(out: Path | None, *, overwrite: bool) -> None:
         raise ConfigError(f"--out {out}: the folder {out.parent} must exist; make it first")
     if out.is_dir() or (out.exists() and not overwrite):
         raise ConfigError(f"--out {out}: exists already; choose another name or add --overwrite")
+    from mmgraph.run import check_place
+
+    check_place(out)
 
 
 def write(out: Path, found: Sequence["Recommendation"], value: dict[str, Any]) -> None:
@@ -77,14 +81,16 @@ def write(out: Path, found: Sequence["Recommendation"], value: dict[str, Any]) -
 
     from mmgraph.export import to_table
 
-    with new_file(out) as path:
-        if out.suffix == ".json":
-            text = json.dumps(value, ensure_ascii=False, indent=2)
-            path.write_text(f"{text}\n", encoding="utf-8")
-        elif out.suffix == ".csv":
-            to_table(found).write_csv(path)
-        else:
-            to_table(found).write_parquet(path)
+    # Made in memory: where the disk is full, polars has errors of its own.
+    content = io.BytesIO()
+    if out.suffix == ".json":
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        content.write(f"{text}\n".encode())
+    elif out.suffix == ".csv":
+        to_table(found).write_csv(content)
+    else:
+        to_table(found).write_parquet(content)
+    write_file(out, content.getvalue())
 
 
 def print_lists(console: Console, found: Sequence["Recommendation"]) -> None:

@@ -1,7 +1,6 @@
 """``mmgraph train``: one recipe, one data set, one run folder; and going on with an interrupted run."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,7 +137,9 @@ def _set_threads(threads: int | None, resume: Path | None) -> None:
 
 def print_run(console: Console, run: "Run") -> None:
     """Show the figures of a run, where it is, and what to type next."""
-    summary = run.summary
+    from mmgraph.export.recommendations import read_vocabulary
+
+    summary, users = run.summary, read_vocabulary(run.folder)[0]
     print_metrics(console, summary, title=f"{summary['model']} on {summary['dataset']}")
     seconds = summary["timings"].get("total_s")
     facts = [
@@ -151,11 +152,8 @@ def print_run(console: Console, run: "Run") -> None:
     ]
     console.print("  ".join(facts), markup=False)
     console.print(f"run folder {run.path}", markup=False, soft_wrap=True)
-    commands = [command_line("mmgraph", "evaluate", run.path)]
-    with suppress(ConfigError):
-        user = run.folder.read_json("vocabulary.json")["users"][0]
-        commands.append(command_line("mmgraph", "recommend", run.path, "--user", user))
-    print_next(console, commands)
+    recommend = command_line("mmgraph", "recommend", run.path, "--user", users[0])
+    print_next(console, [command_line("mmgraph", "evaluate", run.path), recommend])
 
 
 def print_metrics(console: Console, summary: Mapping[str, Any], *, title: str) -> None:

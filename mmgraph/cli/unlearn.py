@@ -1,4 +1,4 @@
-"""``mmgraph unlearn``: a run that knows nothing of some users, items or interactions, from one that does."""
+"""``mmgraph unlearn``: a run without some users, items or interactions, from one with them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ from mmgraph.cli.graph import CacheOption
 
 EXAMPLE = "Example: mmgraph unlearn runs/demo/mm_gef --users leaving.csv --gold"
 
-_FILE = "A .csv, .tsv or .parquet file with the column"
+_FILE = "A .csv, .tsv, .inter or .parquet file with the column"
 _ROWS = ("original", "unlearned", "gold")
 
 
@@ -69,17 +69,16 @@ def unlearn(
     quiet: QuietFlag = False,
     json: JsonFlag = False,
 ) -> None:
-    """Make a run that knows nothing of some users, items or interactions, without training anew.
+    """Make a run without some users, items or interactions from one with them, without training anew.
 
-    The new run is an ordinary one. None of its files holds anything of what is forgotten: that is only in the report
-    printed here.
+    The new run is an ordinary one; what is forgotten is in none of its files, only in the report printed here.
     """
     from mmgraph import unlearning
     from mmgraph.cli.progress import observing
 
-    observer = None
+    observer, first = None, _First(json=json)
     try:
-        with observing(quiet=quiet) as observer:
+        with first, observing(quiet=quiet) as observer:
             made = unlearning.unlearn(
                 run,
                 users=users,
@@ -93,6 +92,7 @@ def unlearn(
                 device=device,
                 cache=cache,
                 observer=observer,
+                on_unlearned=first.show,
             )
     except KeyboardInterrupt:
         if observer is None or observer.folder is None:
@@ -103,6 +103,27 @@ def unlearn(
         )
         raise typer.Exit(INTERRUPTED) from None
     print_json(made.report) if json else print_report(results(), made.report)
+
+
+class _First:
+    """The report without the retrained run: it is in no file, and would be lost if that run were not made."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json, self.report = json, dict[str, Any]()
+
+    def show(self, report: dict[str, Any]) -> None:
+        """Show it, or keep it for the one object that is printed."""
+        self.report = report
+        if not self.json:
+            print_report(results(), report)
+
+    def __enter__(self) -> None:
+        """Wait for the report."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Print what was kept if there will be no other report."""
+        if kind is not None and self.json and self.report:
+            print_json(self.report)
 
 
 def print_report(console: Console, report: Mapping[str, Any]) -> None:

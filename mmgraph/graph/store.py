@@ -68,6 +68,7 @@ def save_graph(
 
     Raises:
         GraphError: The graph is not sound, the folder is taken, or the metadata is not JSON-able.
+        OSError: The disk is full, or the folder cannot be written.
     """
     check_graph(data)
     target = Path(folder).resolve()
@@ -81,7 +82,10 @@ def save_graph(
             "the format's own"
         )
     with new_folder(target) as fresh:
-        save_file(tensors, fresh / TENSORS)
+        try:
+            save_file(tensors, fresh / TENSORS)
+        except SafetensorError as error:  # it has no number of the system's error
+            raise OSError(f"{target}: the graph cannot be written ({error})") from error
         manifest = {
             "format_version": FORMAT_VERSION,
             "sha256": sha256_of(fresh / TENSORS),

@@ -49,9 +49,14 @@ class WrapperConfig(ModelConfig):
                 f"model.backbone must be a model of its own (got {name!r}, which wraps one); name the inner one"
             )
         if model.score is not Recommender.score:
+            how = (
+                "has a score of its own"
+                if model.scorer == "pairwise"
+                else "can be set to score otherwise"
+            )
             raise ConfigError(
-                f"model.backbone must score by the inner products of its vectors alone (got {name!r}, which has a "
-                "score of its own); use another, such as 'lightgcn'"
+                f"model.backbone must score by the inner products of its vectors alone (got {name!r}, which {how}); "
+                "use another, such as 'lightgcn'"
             )
 
     @classmethod

@@ -19,7 +19,7 @@ class ModelFacts:
         modality_fusion: What becomes of the modalities, of which every model takes any number: nothing (``none``), a
             mixture before the score (``joint``), or a sum of scores (``late``).
         scorer: How a user and an item make a score.
-        presets: Values of ``model.preset``; ``paper`` alone where paper and released code do not differ.
+        presets: Values of ``model.preset``; none where paper and released code do not differ.
         wraps: Whether it stands on another model, ``model.backbone``.
         ablations: Labels of the paper's ablation table.
     """
@@ -55,7 +55,7 @@ def _describe(name: str) -> ModelFacts:
         paper=model.paper,
         modality_fusion=model.modality_fusion,
         scorer=model.scorer,
-        presets=get_args(preset.annotation) if preset else ("paper",),
+        presets=get_args(preset.annotation) if preset else (),
         wraps=issubclass(model.Config, WrapperConfig),
         ablations=tuple(model.ablations),
     )

@@ -60,7 +60,7 @@ def draw_pairs(
         device: Where pairs are.
 
     Raises:
-        FitError: a user has met every item there is to draw, or an item every user.
+        DataError: a user has met every item there is to draw, or an item every user.
     """
     whole, drawn = division.whole, _Drawing(division, training, seed=seed, device=device)
     user, item = (_tensor(x, device) for x in (division.forgotten.user, division.forgotten.item))
@@ -94,8 +94,9 @@ class _Drawing:
         self.retained = _sets(user, item, self.sides)
         learned = _sets(*_columns([whole.train], device), self.sides)
         anything = places.items.to(device) if training.negatives == "all_items" else item.unique()
-        self.any_item = Strangers(learned, anything)
-        self.popular = Strangers(learned, item)
+        self.ids = (whole.users.ids, whole.items.ids)
+        self.any_item = Strangers(learned, anything, ids=self.ids[0])
+        self.popular = Strangers(learned, item, ids=self.ids[0])
         self.lost_items = _tensor(division.request.items, device)
 
     def beside(self, user: Tensor, item: Tensor) -> Pairs:
@@ -105,8 +106,8 @@ class _Drawing:
     def like(self, user: Tensor, item: Tensor, *, unmet_in: Sequence[Interactions]) -> Pairs:
         """Return for each of some forgotten pairs one that is in none of some parts of the data."""
         met = _columns(unmet_in, user.device)
-        new_item = Strangers(_sets(*met, self.sides), self.item)
-        new_user = Strangers(_sets(*met[::-1], self.sides[::-1]), self.user)
+        new_item = Strangers(_sets(*met, self.sides), self.item, ids=self.ids[0])
+        new_user = Strangers(_sets(*met[::-1], self.sides[::-1]), self.user, ids=self.ids[1])
         by_item = torch.isin(item, self.lost_items)
         rest = ~by_item
         others, items = user.clone(), item.clone()

@@ -1,12 +1,12 @@
 """Pairs of users and items that unlearning looks at, each beside an item its user never met."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mmgraph.errors import FitError
+from mmgraph.errors import DataError
 from mmgraph.evaluation import ScoreFunction, UserItems
 from mmgraph.models.base import Batch
 
@@ -56,10 +56,11 @@ class Strangers:
     Args:
         known: Items of each user that are never drawn.
         pool: What is drawn from; an item that stands there twice is drawn twice as often.
+        ids: External ids of the users, for messages.
     """
 
-    def __init__(self, known: UserItems, pool: Tensor) -> None:
-        self.known, self.pool = known, pool
+    def __init__(self, known: UserItems, pool: Tensor, *, ids: Sequence[str] | None = None) -> None:
+        self.known, self.pool, self.ids = known, pool, ids
         distinct = pool.unique()
         row, item = known.rows(torch.arange(known.num_users, device=pool.device))
         taken = torch.bincount(row[torch.isin(item, distinct)], minlength=known.num_users)
@@ -69,13 +70,14 @@ class Strangers:
         """Return one item for each user, by exact rejection.
 
         Raises:
-            FitError: a user has met the whole pool.
+            DataError: a user has met the whole pool.
         """
         if not bool(self.possible[user].all()):
             full = int(user[~self.possible[user]][0])
-            raise FitError(
-                f"every user needs an item they have not met, and every item a user (index {full} has met all); "
-                "name it in the request too"
+            name = f"index {full}" if self.ids is None else repr(self.ids[full])
+            raise DataError(
+                f"to be forgotten, a user needs a retained item they have not met, and an item such a user ({name} has "
+                "met all); name fewer users, items or interactions"
             )
         item = self._draw(len(user), generator)
         open_rows = self.known.contains(user, item).nonzero().squeeze(1)

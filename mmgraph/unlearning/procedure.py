@@ -1,7 +1,8 @@
-"""From a run and a request to a run that knows nothing of what was asked to be forgotten."""
+"""From a run and a request to a run whose files hold nothing of what was asked to be forgotten."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,16 +10,16 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.config import Recipe, apply_overrides, parse_config
+from mmgraph.config import Recipe, apply_overrides, parse_config, resolve_recipe
 from mmgraph.data import MultimodalDataset
-from mmgraph.errors import ConfigError
+from mmgraph.errors import ConfigError, DataError, GraphError
 from mmgraph.evaluation import Evaluator
 from mmgraph.experiment import Observer, tester_of, train, validate_with, validator_of
 from mmgraph.export import RunFolder
 from mmgraph.export import run_folder as names
 from mmgraph.graph import build_graph
 from mmgraph.models.base import Recommender, score_function
-from mmgraph.run import Run, build_model, load_run, load_weights, usable_device
+from mmgraph.run import Run, build_model, check_place, load_run, load_weights, usable_device
 from mmgraph.sparse import use_backend
 from mmgraph.training import EpochReport, PairwiseSampler
 from mmgraph.training.random_state import own_random
@@ -27,7 +28,7 @@ from mmgraph.unlearning.fit import unlearn_pairs
 from mmgraph.unlearning.record import Outcome, write_run
 from mmgraph.unlearning.report import Compared, make_report
 from mmgraph.unlearning.request import Ids, NamedPairs, read_request
-from mmgraph.unlearning.retain import Division, divide
+from mmgraph.unlearning.retain import Division, check_negatives, divide
 from mmgraph.unlearning.settings import UnlearningConfig
 
 _LEAST_EPOCHS = 30
@@ -56,8 +57,9 @@ def unlearn(
     device: str = "cpu",
     cache: str | Path | None = None,
     observer: Observer | None = None,
+    on_unlearned: Callable[[dict[str, Any]], None] | None = None,
 ) -> Unlearning:
-    """Make a run that knows nothing of some users, items or interactions from one that does, without training anew.
+    """Make a run without some users, items or interactions from one with them, without training anew.
 
     The graph is built from what is retained; rows of forgotten users and items are drawn anew; then the model unlearns
     the forgotten interactions while it goes on learning the retained ones, see
@@ -65,7 +67,7 @@ def unlearn(
     and ordinary. No file of it holds anything of the forget set, not even its size: what there is to say about that is
     only in the report that is returned.
 
-    Source: Sinha et al. (MMRecUN), 2025, of which the abstract alone could be read; the readings are in the guide.
+    Source: Sinha et al. (MMRecUN), 2025, by its abstract; the readings are in the guide.
 
     Args:
         run: A complete run of a model that is trained; not changed.
@@ -81,26 +83,27 @@ def unlearn(
         device: Where to compute.
         cache: As for :func:`mmgraph.train`.
         observer: Is told what happens.
+        on_unlearned: With ``gold``, called with the report without the retrained model, before that is trained: what
+            is reported of the forget set is in no file, and training can be interrupted.
 
     Raises:
-        ConfigError: the run is not complete or its model is not trained, a folder is taken, or a key is unknown;
-            nothing was written.
-        DataError: the request names nothing, everything, or what is unknown; nothing was written.
+        ConfigError: the run is not complete or its model is not trained, a folder is taken or cannot be written, or a
+            key is unknown; nothing was written.
+        DataError: the request names nothing, too much, or what is unknown; nothing was written.
         FitError: unlearning went wrong; nothing was written.
     """
     observer = observer or Observer()
     source = run if isinstance(run, Run) else load_run(run, dataset=dataset, device=device)
     config, recipe = _settings(source, overrides), source.recipe
-    seed = recipe.seed if seed is None else seed
+    seed = resolve_recipe(recipe, seed=seed).seed
     target = _default_folder(source) if out is None else Path(out)
-    first = RunFolder.next_free(target) if out is None else target
-    for folder in (first, *((_beside(first),) if gold else ())):
-        RunFolder.check_free(folder)
+    _check_folders(RunFolder.next_free(target) if out is None else target, gold=gold)
     observer.phase("reading the data")
     request = read_request(source.dataset, users=users, items=items, interactions=interactions)
     division = divide(source.dataset, request)
+    check_negatives(division, pool=recipe.training.negatives)
     recipe = recipe.fitted_to(division.retained.num_items, chosen_too=True)
-    with use_backend(recipe.training.sparse_backend):
+    with use_backend(recipe.training.sparse_backend), _leaving_too_little(division):
         work = _Work(source, recipe, division, config, seed=seed, cache=cache, observer=observer)
         outcome = work.unlearn()
         made = write_run(
@@ -115,6 +118,9 @@ def unlearn(
         )
         retrained = None
         if gold:
+            if on_unlearned is not None:
+                compared = work.compared(made, None)
+                on_unlearned(make_report(compared, outcome.how, seconds=outcome.seconds))
             observer.note(f"the unlearned run is in {made.path}; now comes the retrained one")
             retrained = train(
                 recipe,
@@ -127,6 +133,20 @@ def unlearn(
         observer.phase("comparing")
         report = make_report(work.compared(made, retrained), outcome.how, seconds=outcome.seconds)
     return Unlearning(made, retrained, report)
+
+
+@contextmanager
+def _leaving_too_little(division: Division) -> Iterator[None]:
+    """Name the request where graphs are refused: the settings of a trained run cannot be changed any more.
+
+    Raises:
+        DataError: too little is left for these settings.
+    """
+    try:
+        yield
+    except GraphError as error:
+        rule = str(error).rpartition("; ")[0] or str(error)
+        raise DataError(f"forgetting {division.request.kind}: {rule}; name fewer") from None
 
 
 def _settings(source: Run, overrides: Iterable[str]) -> UnlearningConfig:
@@ -150,7 +170,21 @@ def _default_folder(source: Run) -> Path:
 
 def _beside(target: Path) -> Path:
     """Return where the retrained run goes."""
-    return target.with_name(f"{target.name}-gold")
+    # "." and ".." are no names.
+    named = target if target.name not in ("", "..") else target.resolve()
+    return named.parent / f"{named.name}-gold"
+
+
+def _check_folders(target: Path, *, gold: bool) -> None:
+    """Refuse folders that are taken or cannot be written, before anything is computed."""
+    for folder in (target, _beside(target)) if gold else (target,):
+        try:
+            RunFolder.check_free(folder)
+        except ConfigError:
+            raise ConfigError(
+                f"{folder}: a run needs a new or empty folder (this one has files); choose another --out"
+            ) from None
+        check_place(folder)
 
 
 def _put(model: Recommender, weights: Mapping[str, Tensor]) -> None:

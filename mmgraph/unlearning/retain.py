@@ -1,6 +1,7 @@
 """A data set divided into what is to be forgotten and what is retained."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -54,3 +55,29 @@ def divide(data: MultimodalDataset, request: Request) -> Division:
     rows = np.flatnonzero(forgotten[0])
     lost = Interactions(data.train.user[rows], data.train.item[rows])
     return Division(data, retained, lost, Places.of(retained, data), request)
+
+
+def check_negatives(division: Division, *, pool: Literal["train_items", "all_items"]) -> None:
+    """Refuse a request that leaves a user with every item there is: such a user can be taught nothing.
+
+    Args:
+        division: What is forgotten and what is retained.
+        pool: What negatives are drawn from, as ``training.negatives`` says.
+
+    Raises:
+        DataError: there is such a user; the message has the external id.
+
+    Example:
+        >>> from mmgraph.testing import checkerboard_dataset
+        >>> from mmgraph.unlearning.request import read_request
+        >>> board = checkerboard_dataset(6)
+        >>> check_negatives(divide(board, read_request(board, items=["4"])), pool="train_items")
+    """
+    left = division.retained
+    degree = np.bincount(left.train.user)
+    size = left.num_items if pool == "all_items" else len(np.unique(left.train.item))
+    if degree.max() >= size:
+        raise DataError(
+            f"forgetting {division.request.kind}: every user that is left needs an item they have not interacted with "
+            f"(user {left.users.ids[int(degree.argmax())]!r} has all {size}); name this user too, or fewer"
+        )

@@ -1,5 +1,6 @@
 """mmgraph analyze."""
 
+import errno
 import json
 import shutil
 import sys
@@ -197,3 +198,23 @@ def test_names_of_files_are_safe_and_differ() -> None:
     assert len(set(names)) == len(users)
     assert names[0] == "u1"
     assert all("/" not in name and len(name) <= 100 for name in names)
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_an_answer_that_cannot_be_written_is_shown(
+    ask: Ask, run: Path, monkeypatch: pytest.MonkeyPatch, json_too: bool
+) -> None:
+    def read_only(target: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(target))
+
+    monkeypatch.setattr("mmgraph.report.figure.new_file", read_only)
+    answer = ask("analyze", "preservation", run, "--quiet", *(["--json"] if json_too else []))
+    assert answer.code == 1
+    if json_too:
+        assert (answer.json["files"], set(answer.json["modalities"])) == ([], {"text", "image"})
+    else:
+        assert "Change of item similarities" in answer.out
+        assert "written:" not in answer.out
+    assert answer.err.startswith("error: the files could not be written (")
+    assert "Read-only file system" in answer.err
+    assert answer.err.count("\n") == 1

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from mmgraph.cli import app, main
-from mmgraph.cli.console import format_cell, print_json, print_table, run_app
+from mmgraph.cli.console import format_cell, print_json, print_table, results, run_app
 from mmgraph.errors import ConfigError, DataError, FitError, MissingDependency
 
 COMMANDS = [
@@ -70,6 +70,7 @@ def test_version_and_bare_call(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "lightgcn", "--seed", "x"], "'--seed'"),
         (["train"], "a recipe or model is needed"),
         (["train", "lightgcn", "--threads", "0"], "--threads must be at least 1 (got 0)"),
+        (["train", "lightgcn", "--threads", "10000"], "--threads must be at most 1024 (got 10000)"),
         (["doctor", "--bogus"], "--bogus"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -112,9 +113,41 @@ def test_our_errors_become_one_line(
     assert capsys.readouterr().err == "error: two lines\n"
 
 
-def test_a_place_that_cannot_be_written_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(raising(PermissionError(13, "Permission denied", "/x")), []) == 2
-    assert capsys.readouterr().err == "error: /x: Permission denied; choose another place\n"
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied"),
+        (OSError(errno.EROFS, "Read-only file system", "/x"), "Read-only file system"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/x"), "File name too long"),
+    ],
+    ids=["mode", "file system", "name"],
+)
+def test_a_place_that_cannot_be_written_is_bad_input(
+    error: OSError, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(raising(error), []) == 2
+    assert capsys.readouterr().err == f"error: /x: {told}; choose another place\n"
+
+
+def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    application = typer.Typer()
+
+    @application.command()
+    def show() -> None:
+        results().print("Amélie")
+
+    buffer = io.BytesIO()
+    stream = io.TextIOWrapper(buffer, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert run_app(application, []) == 0
+    stream.flush()
+    assert buffer.getvalue() == b"Am?lie\n"
+
+
+@pytest.mark.parametrize("group", ["data", "graph", "analyze"])
+def test_every_group_has_an_example(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([group, "--help"]) == 0
+    assert f"Example: mmgraph {group} " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,17 @@ WEIGHTS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "truncated metrics": (truncate("metrics.json"), ("metrics.json",)),
 }
 
+METRICS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "metrics without anything": (
+        lambda run: (run / "metrics.json").write_text("{}"),
+        ("metrics.json", "must hold 'epochs'"),
+    ),
+    "missing metrics": (
+        lambda run: (run / "metrics.json").unlink(),
+        ("metrics.json", "the run is complete and lacks this file; train it again"),
+    ),
+}
+
 VECTORS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     "truncated vectors": (truncate("embeddings.safetensors"), ("embeddings.safetensors",)),
     "truncated vocabulary": (truncate("vocabulary.json"), ("vocabulary.json",)),
@@ -77,6 +88,7 @@ COMMANDS = {
     "evaluate": ["evaluate", "--quiet"],
     "recommend": ["recommend", "--user", "u3"],
     "resume": ["train", "--quiet", "--resume"],
+    "unlearn": ["unlearn", "--quiet"],
 }
 
 
@@ -87,12 +99,18 @@ COMMANDS = {
         *((command, case) for command in COMMANDS for case in RUNS),
         *(("evaluate", case) for case in WEIGHTS),
         *(("recommend", case) for case in VECTORS),
+        *((command, case) for command in ("evaluate", "resume", "unlearn") for case in METRICS),
+        ("resume", "vocabulary without users"),
     ],
 )
 def test_damaged_runs(refused: Refused, run: Path, tmp_path: Path, command: str, case: str) -> None:
-    spoil, parts = {**RUNS, **WEIGHTS, **VECTORS}[case]
+    spoil, parts = {**RUNS, **WEIGHTS, **METRICS, **VECTORS}[case]
     spoil(run)
-    refused([*COMMANDS[command], run], parts)
+    words: list[object] = [*COMMANDS[command], run]
+    if command == "unlearn":
+        (tmp_path / "leaving.txt").write_text("u3\n")
+        words += ["--users", tmp_path / "leaving.txt"]
+    refused(words, parts)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -46,3 +46,9 @@ def test_the_split_is_written_once(ask: Ask, tiny: Path, tmp_path: Path) -> None
     again = ask("data", "describe", tiny, "--split-out", target)
     assert (again.code, again.out) == (2, "")
     assert again.err.count("\n") == 1
+
+
+def test_a_split_is_not_made_for_a_place_that_cannot_be_written(ask: Ask, tiny: Path) -> None:
+    answer = ask("data", "describe", tiny, "--split-out", "/proc/split")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: /proc/split: must be a place that can be written")

@@ -86,3 +86,12 @@ def test_without_matplotlib_there_is_no_picture(
     assert "No picture: " in (said := capsys.readouterr().err)
     assert "pip install 'mmgraph[report]'" in " ".join(said.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmgraph.data.load_dataset", None)
+    answer = ask("demo", "--out", "/proc/demo")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("error: /proc/demo: must be a place that can be written")

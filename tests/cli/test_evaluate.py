@@ -92,3 +92,20 @@ def test_impossible_questions_are_refused(ask: Ask, trained: Path, words: list[s
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("error: ")
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "foo"])
+def test_a_device_that_is_not_there_is_refused(ask: Ask, trained: Path, name: str) -> None:
+    answer = ask("evaluate", trained, "--device", name)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: --device must be usable here (got '{name}'")
+    assert answer.err.count("\n") == 1
+
+
+def test_an_unfinished_run_is_named_with_the_command_that_finishes_it(ask: Ask, run: Path) -> None:
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
+    (run / "metrics.json").unlink()
+    answer = ask("evaluate", run)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"`mmgraph train --resume {run}`" in answer.err

@@ -13,6 +13,7 @@ from mmgraph.errors import ConfigError
 from mmgraph.graph import load_graph
 
 Ask = Callable[..., Any]
+Refused = Callable[..., None]
 
 
 def test_build_saves_what_it_says(ask: Ask, tiny: Path, tmp_path: Path) -> None:
@@ -168,3 +169,11 @@ def test_training_finds_the_graph_again(ask: Ask, tiny: Path, tmp_path: Path) ->
 def test_wrong_settings_are_named(assignment: str, part: str) -> None:
     with pytest.raises(ConfigError, match=part):
         graph_config([assignment])
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_built(
+    refused: Refused, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mmgraph.data.load_dataset", None)
+    words = ["graph", "build", "--dataset", tiny, "--out", "/proc/graph"]
+    refused(words, ("/proc/graph: must be a place that can be written",))

@@ -86,3 +86,27 @@ def test_wrong_questions_are_refused(ask: Ask, trained: Path, words: list[str], 
     assert (answer.code, answer.out) == (2, "")
     assert part in answer.err
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["/proc/lists.csv", "x" * 246 + ".csv"])
+def test_a_place_that_cannot_be_written_is_refused_first(
+    ask: Ask, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("mmgraph.experiment.load_run", None)
+    answer = ask("recommend", trained, "--user", "u3", "--out", tmp_path / name)
+    assert (answer.code, answer.out) == (2, "")
+    assert "must be a place that can be written" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_a_full_disk_is_a_failure_in_one_line(
+    ask: Ask, trained: Path, tmp_path: Path, ending: str
+) -> None:
+    # The name beside the target that is written first; this device is always full.
+    (tmp_path / f".partial.lists.{ending}").symlink_to("/dev/full")
+    answer = ask("recommend", trained, "--user", "u3", "--out", tmp_path / f"lists.{ending}")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("error: ")
+    assert "No space left on device; make room there and try again" in answer.err
+    assert answer.err.count("\n") == 1

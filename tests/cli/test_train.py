@@ -221,3 +221,20 @@ def test_a_model_that_is_not_trained_goes_the_whole_way(
     assert (
         len(ask("recommend", run, "--user", "u3", "-k", "2", "--json").json["recommendations"]) == 2
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--device", "cuda:99"], "--device must be usable here (got 'cuda:99'"),
+        (["--out", "/proc/run"], "/proc/run: must be a place that can be written"),
+    ],
+    ids=["device", "place"],
+)
+def test_machine_and_place_are_checked_before_the_data(
+    ask: Ask, tmp_path: Path, words: list[str], told: str
+) -> None:
+    answer = ask("train", "lightgcn", "--dataset", tmp_path / "gone", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: {told}")
+    assert answer.err.count("\n") == 1

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mmgraph.errors import FitError
+
 Ask = Callable[..., Any]
 Refused = Callable[[list[object], tuple[str, ...]], None]
 
@@ -124,3 +126,75 @@ def test_runs_that_cannot_unlearn_are_refused(refused: Refused, run: Path, leavi
     (run / "run.json").write_text(json.dumps({**facts, "complete": False}))
     refused(["unlearn", run, "--users", leaving], ("needs a complete run",))
     refused(["unlearn", run.parent, "--users", leaving], ("not a run folder",))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), FitError("too far")], ids=["130", "1"])
+def test_what_is_known_before_the_retrained_run_is_not_lost(
+    ask: Ask,
+    run: Path,
+    leaving: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+) -> None:
+    def ended(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("mmgraph.unlearning.procedure.train", ended)
+    words = ["unlearn", run, "--users", leaving, "--gold", *FEW, "--quiet"]
+    code = 130 if isinstance(error, KeyboardInterrupt) else 1
+    answer = ask(*words, "--out", tmp_path / "new")
+    assert answer.code == code
+    assert "users to be forgotten" in answer.out
+    assert "membership_auc" in answer.out
+    said = ask(*words, "--out", tmp_path / "other", "--json")
+    assert said.code == code
+    assert said.json["figures"].keys() == {"original", "unlearned"}
+    assert said.json["unlearned"] == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["--seed", "-1"], ("seed", "greater than or equal to 0 (got -1)")),
+        (["--seed", str(2**70)], ("seed", f"(got {2**70})")),
+        (["--out", ""], ("a run needs a new or empty folder", "choose another --out")),
+        (["--out", "/proc/new"], ("/proc/new: must be a place that can be written",)),
+        (["--out", "x" * 250], ("must be a place that can be written (File name too long)",)),
+    ],
+    ids=["negative", "huge", "no name", "no place", "long name"],
+)
+def test_what_is_wrong_with_the_options_is_said_before_any_work(
+    refused: Refused,
+    run: Path,
+    leaving: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[object],
+    parts: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr("mmgraph.unlearning.procedure.read_request", None)
+    monkeypatch.chdir(leaving.parent)
+    refused(["unlearn", run, "--users", leaving, "--gold", *words], parts)
+
+
+def test_a_request_that_leaves_a_user_with_every_item_is_refused_by_name(
+    refused: Refused, run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "all.txt"
+    path.write_text("".join(f"u{number}\n" for number in range(23)))
+    refused(["unlearn", run, "--users", path, "--quiet"], ("forgetting users", "'u23' has all"))
+
+
+def test_a_full_folder_is_refused_without_advice_to_resume(
+    ask: Ask, run: Path, leaving: Path
+) -> None:
+    answer = ask("unlearn", run, "--users", leaving, "--out", run)
+    assert answer.code == 2
+    assert answer.err.endswith("(this one has files); choose another --out\n")
+
+
+def test_help_names_every_ending_and_breaks_no_sentence(ask: Ask, monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    said = ask("unlearn", "--help").out
+    assert said.count(".inter") == 3
+    assert "in none of its files, only in the report printed here." in said

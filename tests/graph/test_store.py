@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from mmgraph.errors import GraphError
 from mmgraph.files import sha256_of
@@ -249,3 +250,13 @@ def test_a_truncated_file_with_a_matching_hash_is_still_one_line(saved):
     with pytest.raises(GraphError, match="does not hold what") as caught:
         load_graph(saved)
     assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_an_error_of_the_system(graph, tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("mmgraph.graph.store.save_file", full)
+    with pytest.raises(OSError, match=r"g: the graph cannot be written .*No space left"):
+        save_graph(graph, tmp_path / "g")
+    assert not list(tmp_path.iterdir())

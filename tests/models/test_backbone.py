@@ -91,6 +91,22 @@ def test_a_score_that_is_no_inner_product_is_refused() -> None:
         OuterConfig.check_backbone(Odd)
 
 
+def test_a_refusal_says_no_more_than_the_list_of_models() -> None:
+    class Own(Recommender):
+        Config = LightGCNConfig
+        scorer = "pairwise"
+
+        def score(self, users, embeddings=None):
+            return users
+
+    with pytest.raises(ConfigError, match="which has a score of its own"):
+        OuterConfig.check_backbone(Own)
+    # Listed with inner products, which is what it does unless told otherwise.
+    assert get_model("cb").scorer == "inner product"
+    with pytest.raises(ConfigError, match="got 'cb', which can be set to score otherwise"):
+        OuterConfig.check_backbone(get_model("cb"))
+
+
 def test_an_untrained_model_is_refused() -> None:
     with pytest.raises((ConfigError, ValidationError), match=r"model\.backbone must .*'cb'"):
         Outer(checkerboard_graph(), OuterConfig(backbone="cb"))

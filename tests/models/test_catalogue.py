@@ -51,7 +51,7 @@ def test_every_model_is_held_to_the_contract(name):
 def test_presets_and_wrappers_are_read_from_the_configs():
     facts = {model.name: model for model in describe_models()}
     assert facts["ngcf"].presets == ("paper", "as_released")
-    assert facts["lightgcn"].presets == ("paper",)
+    assert facts["lightgcn"].presets == ()
     assert facts["mario"].wraps
     assert not facts["mm_gef"].wraps
     assert "w/o CF" in facts["mm_gef"].ablations

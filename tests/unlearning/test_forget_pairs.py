@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmgraph.errors import FitError
+from mmgraph.errors import DataError
 from mmgraph.evaluation import UserItems
 from mmgraph.unlearning.forget_pairs import ForgetSampler, Pairs, Strangers
 
@@ -44,7 +44,10 @@ def test_whoever_has_met_the_whole_pool_is_named() -> None:
     generator = torch.Generator().manual_seed(1)
     assert strangers.draw(torch.tensor([1]), generator).tolist() == [2]
     assert strangers.draw(torch.empty(0, dtype=torch.long), generator).tolist() == []
-    with pytest.raises(FitError, match="index 0 has met all"):
+    with pytest.raises(DataError, match="index 0 has met all"):
+        strangers.draw(torch.tensor([1, 0]), generator)
+    strangers.ids = ("Ann", "Ben")
+    with pytest.raises(DataError, match="'Ann' has met all"):
         strangers.draw(torch.tensor([1, 0]), generator)
 
 

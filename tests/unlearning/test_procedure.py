@@ -299,6 +299,27 @@ def test_what_cannot_be_unlearned_is_refused(
     assert not (tmp_path / "new").exists()
 
 
+def test_too_few_items_for_the_graph_of_the_run_is_the_fault_of_the_request(
+    trained: Trained, tmp_path: Path
+) -> None:
+    source = trained("mm_gef")
+    with pytest.raises(DataError, match=r"forgetting items: k must be .*; name fewer$"):
+        unlearn(source, items=source.dataset.items.ids[:-3], out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_without_a_name_has_one_beside_it(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = load_run(trained().path.resolve())
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    asked = {**chosen(source)["users"], "overrides": ["max_epochs=1"]}
+    (tmp_path / "here-gold").write_text("")
+    with pytest.raises(ConfigError, match="here-gold: a run needs a new or empty folder"):
+        unlearn(source, **asked, gold=True, out=".")
+
+
 @pytest.mark.cuda
 def test_on_a_device(trained: Trained, tmp_path: Path) -> None:
     source = load_run(trained().path, device="cuda")

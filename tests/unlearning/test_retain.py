@@ -1,12 +1,14 @@
 """A data set divided into what is forgotten and what is retained."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from mmgraph.data import MultimodalDataset
 from mmgraph.errors import DataError
 from mmgraph.unlearning.request import read_request
-from mmgraph.unlearning.retain import Division, divide
+from mmgraph.unlearning.retain import Division, check_negatives, divide
 
 
 def keys(user: np.ndarray, item: np.ndarray) -> set[tuple[int, int]]:
@@ -37,3 +39,12 @@ def test_too_little_that_is_left_is_refused(board: MultimodalDataset) -> None:
     rows = [(str(n), str(n)) for n in range(12)]
     with pytest.raises(DataError, match=r"forgetting interactions: .* test rows"):
         divide(board, read_request(board, interactions=rows))
+
+
+@pytest.mark.parametrize("pool", ["train_items", "all_items"])
+def test_a_user_left_with_every_item_is_named(board: MultimodalDataset, pool: Any) -> None:
+    gone = [user for user in board.users.ids if user != "5"]
+    alone = divide(board, read_request(board, users=gone))
+    with pytest.raises(DataError, match=r"forgetting users: .* \(user '5' has all \d+\)"):
+        check_negatives(alone, pool="train_items")
+    check_negatives(divide(board, read_request(board, users=["5"])), pool=pool)
