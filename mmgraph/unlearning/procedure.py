@@ -116,11 +116,13 @@ def unlearn(
             seed=seed,
             numbered=out is None,
         )
-        retrained = None
+        report_of = partial(make_report, how=outcome.how, seconds=outcome.seconds)
+        retrained, known = None, None
         if gold:
             if on_unlearned is not None:
-                compared = work.compared(made, None)
-                on_unlearned(make_report(compared, outcome.how, seconds=outcome.seconds))
+                first = report_of(work.compared(made, None))
+                on_unlearned(first)
+                known = first["figures"]
             observer.note(f"the unlearned run is in {made.path}; now comes the retrained one")
             retrained = train(
                 recipe,
@@ -131,7 +133,7 @@ def unlearn(
                 observer=observer,
             )
         observer.phase("comparing")
-        report = make_report(work.compared(made, retrained), outcome.how, seconds=outcome.seconds)
+        report = report_of(work.compared(made, retrained), known=known)
     return Unlearning(made, retrained, report)
 
 

@@ -45,7 +45,13 @@ class Compared:
     runs: Mapping[str, Run]
 
 
-def make_report(compared: Compared, how: Unlearned, *, seconds: float) -> dict[str, Any]:
+def make_report(
+    compared: Compared,
+    how: Unlearned,
+    *,
+    seconds: float,
+    known: Mapping[str, Figures] | None = None,
+) -> dict[str, Any]:
     """Return how much each model recommends well, remembers and resembles the retrained one; one JSON object.
 
     Utility is measured on retained users and items. What is asked about the forget set is asked of the models with rows
@@ -57,9 +63,13 @@ def make_report(compared: Compared, how: Unlearned, *, seconds: float) -> dict[s
         compared: Models and runs.
         how: How unlearning went.
         seconds: What it took, with the building of the graph and the ranking of the test part.
+        known: The ``figures`` of an earlier report of some of the same models, which are not measured again.
     """
-    division, runs = compared.division, compared.runs
-    rows = {name: _figures(compared, model) for name, model in compared.models.items()}
+    division, runs, known = compared.division, compared.runs, known or {}
+    rows = {
+        name: {**known[name]} if name in known else _figures(compared, model)
+        for name, model in compared.models.items()
+    }
     report: dict[str, Any] = {
         "model": compared.recipe.model.name,
         "dataset": division.whole.name,

@@ -17,6 +17,7 @@ from mmgraph.experiment import Observer, evaluate, load_run, train
 from mmgraph.graph import build_graph
 from mmgraph.run import Run
 from mmgraph.unlearning import Unlearning, unlearn
+from mmgraph.unlearning import report as report_module
 
 Trained = Callable[..., Run]
 
@@ -174,6 +175,34 @@ def test_the_report_compares_three_models(case: tuple[Run, dict[str, Any], Unlea
     assert report["forgotten_interactions"] + report["retained_interactions"] == len(
         source.dataset.train
     )
+
+
+def test_what_was_reported_before_retraining_is_not_measured_again(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = trained()
+    measured: list[Any] = []
+    told: list[dict[str, Any]] = []
+    figures = report_module._figures
+
+    def counted(compared: Any, model: Any) -> Any:
+        measured.append(model)
+        return figures(compared, model)
+
+    monkeypatch.setattr(report_module, "_figures", counted)
+    made = unlearn(
+        source,
+        **chosen(source)["users"],
+        gold=True,
+        out=tmp_path / "new",
+        on_unlearned=lambda report: told.append({**report["figures"]}),
+    )
+    assert len(measured) == 3  # the original, the unlearned and the retrained one
+    (first,) = told
+    final = made.report["figures"]
+    assert set(first) == {"original", "unlearned"}
+    for name, found in first.items():
+        assert found.items() < final[name].items()  # what is told next to gold came later
 
 
 def test_the_same_seed_makes_the_same_run(trained: Trained, tmp_path: Path) -> None:
