@@ -1,9 +1,10 @@
 """What every test gets: a seed, few threads, its own cache, and a reason where it must skip."""
 
+import hashlib
 import importlib.util
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,15 @@ import pytest
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# What of a run must not depend on interruptions: everything but seconds and its place.
+STABLE = (
+    "model.safetensors",
+    "embeddings.safetensors",
+    "metrics.json",
+    "metrics.jsonl",
+    "per_user.parquet",
+)
 
 # The same examples in every run: a red test must be red again when somebody looks at it.
 hypothesis.settings.register_profile("mmgraph", derandomize=True, deadline=None, database=None)
@@ -53,6 +63,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for item in items:
                 if item.get_closest_marker(marker):
                     item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def hashes() -> Callable[[Path], dict[str, str]]:
+    """Return a function that hashes the files of a run that must not depend on interruptions."""
+
+    def digest(run: Path) -> dict[str, str]:
+        return {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in STABLE}
+
+    return digest
 
 
 @pytest.fixture(autouse=True)

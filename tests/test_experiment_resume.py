@@ -1,6 +1,5 @@
 """Runs that are interrupted and gone on with, and what keeps two processes from training the same one."""
 
-import hashlib
 import json
 import os
 import random
@@ -18,15 +17,6 @@ from mmgraph.errors import ConfigError
 from mmgraph.experiment import Observer, resume, train
 from mmgraph.export import RunFolder
 from mmgraph.sparse import choose_backend
-
-# What must not depend on interruptions: everything but seconds and the place of the run.
-STABLE = [
-    "model.safetensors",
-    "embeddings.safetensors",
-    "metrics.json",
-    "metrics.jsonl",
-    "per_user.parquet",
-]
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +40,6 @@ def folder(tmp_path_factory):
 
 def options(*more):
     return ["training.max_epochs=3", "graph.k=3", "model.embedding_dim=8", *more]
-
-
-def hashes(path):
-    return {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in STABLE}
 
 
 class Watches(Observer):
@@ -82,7 +68,7 @@ class Refuses(Observer):
 
 
 @pytest.mark.parametrize("model", ["bpr_mf", "lightgcn", "mm_gef"])
-def test_resume_ends_with_the_same_bytes(model, folder, tmp_path):
+def test_resume_ends_with_the_same_bytes(model, folder, tmp_path, hashes):
     more = options("training.checkpoint_seconds=0", "training.max_epochs=5")
     straight = train(model, folder, overrides=more, out=tmp_path / "straight")
     with pytest.raises(KeyboardInterrupt):
@@ -91,7 +77,7 @@ def test_resume_ends_with_the_same_bytes(model, folder, tmp_path):
     assert resume(tmp_path / "broken").summary["epochs"] == 5  # complete: nothing happens
 
 
-def test_kill_nine_at_random_moments(folder, tmp_path):
+def test_kill_nine_at_random_moments(folder, tmp_path, hashes):
     """A real process, killed again and again wherever it happens to be, ends byte for byte as one left alone."""
     keys = "training.max_epochs=40 training.patience=40 training.checkpoint_seconds=0"
     settings = [word for key in keys.split() for word in ("--set", key)]
@@ -126,7 +112,7 @@ def test_kill_nine_at_random_moments(folder, tmp_path):
     assert not (out / ".lock").exists()
 
 
-def test_a_run_whose_data_set_moved_can_be_resumed(folder, tmp_path):
+def test_a_run_whose_data_set_moved_can_be_resumed(folder, tmp_path, hashes):
     more = options("training.checkpoint_seconds=0", "training.max_epochs=4")
     straight = train("lightgcn", folder, overrides=more, out=tmp_path / "straight")
     shutil.copytree(folder, tmp_path / "old")
@@ -162,7 +148,7 @@ class Resumes(Observer):
         self.refusals.append(str(caught.value))
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(folder, tmp_path):
+def test_a_run_is_trained_by_one_process_at_a_time(folder, tmp_path, hashes):
     more = options("training.checkpoint_seconds=0")
     alone = train("lightgcn", folder, overrides=more, out=tmp_path / "alone")
     tries = Resumes(tmp_path / "run")
@@ -189,7 +175,9 @@ def test_a_resumed_run_is_held_too(folder, tmp_path):
     assert not (tmp_path / "run" / ".lock").exists()
 
 
-def test_a_run_that_another_process_has_just_finished_is_returned(folder, tmp_path, monkeypatch):
+def test_a_run_that_another_process_has_just_finished_is_returned(
+    folder, tmp_path, monkeypatch, hashes
+):
     """Between the making of its folder and the lock a resume may come in and finish it."""
     training, before = RunFolder.training, []
 

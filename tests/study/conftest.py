@@ -45,6 +45,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def parted(shop: Path, tmp_path: Path) -> Path:
+    """Return the folder of the same rows with a column that parts them: training and test, no validation."""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    rows = (shop / "pairs.csv").read_text().splitlines()[1:]
+    parts = [f"{row},{'test' if number % 5 == 0 else 'train'}" for number, row in enumerate(rows)]
+    (folder / "pairs.csv").write_text("\n".join(["user,item,part", *parts]) + "\n")
+    (folder / "dataset.toml").write_text(
+        'name = "parts"\n[interactions]\nfile = "pairs.csv"\nuser = "user"\nitem = "item"\n'
+        'split = "part"\n'
+    )
+    return folder
+
+
+@pytest.fixture
 def trial(shop: Path, tmp_path: Path) -> Trial:
     """Return a run of two epochs that has not been trained."""
     values = {

@@ -181,25 +181,16 @@ def test_cold_items_alone_are_compared_where_some_recipes_say_so_themselves(
 
 
 def test_without_a_validation_part_the_reference_must_be_named(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    rows = (shop / "pairs.csv").read_text().splitlines()[1:]
-    parted = [f"{row},{'test' if number % 5 == 0 else 'train'}" for number, row in enumerate(rows)]
-    (folder / "pairs.csv").write_text("\n".join(["user,item,part", *parted]) + "\n")
-    (folder / "dataset.toml").write_text(
-        'name = "parts"\n[interactions]\nfile = "pairs.csv"\nuser = "user"\nitem = "item"\n'
-        'split = "part"\n'
-    )
     words: Any = {"seeds": 1, "overrides": QUICK, "out": tmp_path / "out"}
     with monkeypatch.context() as patch:
         patch.setattr("mmgraph.study.trial.train", lambda *a, **k: pytest.fail("trained"))
         with pytest.raises(ConfigError, match="name the row to test against with --against"):
-            compare(["bpr_mf", "lightgcn"], str(folder), **words)
-    record = compare(["bpr_mf", "lightgcn"], str(folder), against="lightgcn", **words)
+            compare(["bpr_mf", "lightgcn"], str(parted), **words)
+    record = compare(["bpr_mf", "lightgcn"], str(parted), against="lightgcn", **words)
     assert (record["against"], record["against_by"]) == ("lightgcn", "name")
-    alone = compare(["bpr_mf"], str(folder), **words)
+    alone = compare(["bpr_mf"], str(parted), **words)
     assert alone["tests"] == []
 
 

@@ -137,17 +137,8 @@ def test_how_it_is_written_and_computed_makes_no_other_evaluation(trial: Trial) 
     assert missing_trials(rows, parts=("test",)) == rows
 
 
-def test_choosing_needs_a_validation_part(trial: Trial, tmp_path: Path, shop: Path) -> None:
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    rows = (shop / "pairs.csv").read_text().splitlines()[1:]
-    parted = [f"{row},{'test' if number % 5 == 0 else 'train'}" for number, row in enumerate(rows)]
-    (folder / "pairs.csv").write_text("\n".join(["user,item,part", *parted]) + "\n")
-    (folder / "dataset.toml").write_text(
-        'name = "parts"\n[interactions]\nfile = "pairs.csv"\nuser = "user"\nitem = "item"\n'
-        'split = "part"\n'
-    )
-    parts = changed(trial, data={"dataset": str(folder)})
+def test_choosing_needs_a_validation_part(trial: Trial, parted: Path) -> None:
+    parts = changed(trial, data={"dataset": str(parted)})
     assert missing_trials([parts], parts=("test",)) == [parts]
     for _ in range(2):  # before it is trained and afterwards
         with pytest.raises(ConfigError, match=r"needs a validation part .* give the data another"):
