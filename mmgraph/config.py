@@ -118,6 +118,15 @@ class Recipe(BaseModel):
         evaluation = parse_config(EvaluationConfig, values, origin="recipe", prefix=("evaluation",))
         return self.model_copy(update={"evaluation": evaluation})
 
+    def settings(self, *, exclude_unset: bool = False) -> dict[str, Any]:
+        """Return what decides how a run comes out, as plain values: not words for the reader, nor where the data lie.
+
+        Args:
+            exclude_unset: Leave out what nobody chose.
+        """
+        no_settings: dict[str, Any] = {"published": True, "ablations": True, "data": {"dataset"}}
+        return self.model_dump(mode="json", exclude=no_settings, exclude_unset=exclude_unset)
+
     def to_toml(self) -> str:
         """Return the resolved recipe as TOML that ``read_recipe`` reads back to an equal recipe."""
         return to_toml(_without_derived(self.model_dump(mode="json", exclude_none=True)))

@@ -1,7 +1,6 @@
 """One run on disk: a recipe and what it was trained to, read back when it is asked for."""
 
 import errno
-import shlex
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,10 +55,6 @@ class Run:
             ConfigError: the file is missing or damaged.
         """
         path = self.folder / names.METRICS
-        if not path.is_file():
-            if not self.folder.is_complete:
-                raise ConfigError(f"{path}: the run lacks this file; {self._how_to_finish}")
-            raise ConfigError(f"{path}: the run is complete and lacks this file; train it again")
         metrics = self.folder.read_json(names.METRICS)
         for key, kind in _METRICS.items():
             if not isinstance(metrics.get(key), kind):
@@ -126,12 +121,8 @@ class Run:
         """
         if not self.folder.is_complete:
             raise ConfigError(
-                f"{self.path}: {what} needs a complete run (this one was interrupted); {self._how_to_finish}"
+                f"{self.path}: {what} needs a complete run (this one was interrupted); {self.folder.how_to_finish}"
             )
-
-    @property
-    def _how_to_finish(self) -> str:
-        return f"finish it with `mmgraph train --resume {shlex.quote(str(self.path))}`"
 
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
         """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""

@@ -157,7 +157,7 @@ def test_damaged_metrics_are_named(run, key):
 def test_missing_metrics_say_what_can_be_done(run):
     loaded = load_run(run)
     (run / "metrics.json").unlink()
-    with pytest.raises(ConfigError, match=r"metrics.json: the run is complete .* train it again"):
+    with pytest.raises(ConfigError, match=r"metrics.json: the run lacks this file; restore it"):
         _ = loaded.metrics
     facts = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**facts, "complete": False}))

@@ -52,9 +52,6 @@ MaxMemoryOption = Annotated[
 
 _KS = (10, 20)
 
-# Words for the reader, and where the data set is: the run may be gone on with where these have changed.
-_NO_SETTINGS = ("published.", "ablations.", "data.dataset.")
-
 
 def train(
     recipe: Annotated[
@@ -198,8 +195,8 @@ def _check_same(
             "leave --device out"
         )
     asked = resolve_recipe(recipe or run.recipe, overrides=overrides, seed=seed)
-    differing = _flatten(asked.model_dump(mode="json", exclude_unset=True))
-    begun = _flatten(run.recipe.model_dump(mode="json"))
+    differing = _flatten(asked.settings(exclude_unset=True))
+    begun = _flatten(run.recipe.settings())
     if asked.data.split is not None:
         # It stands for all of the card's. What it was, of the card or of the recipe, is kept beside the rows.
         split = run.folder.read_json(f"{names.SPLIT}/split.json").get("config", {})
@@ -207,7 +204,7 @@ def _check_same(
         differing |= _flatten({"data": {"split": asked.data.split.model_dump(mode="json")}})
     # The model first: with another one, keys that follow it differ too.
     for key, value in sorted(differing.items(), key=lambda entry: entry[0] != "model.name"):
-        if not f"{key}.".startswith(_NO_SETTINGS) and value != begun.get(key):
+        if value != begun.get(key):
             raise ConfigError(
                 f"--resume goes on with {resume} as it was begun: {key} is {begun.get(key)!r} there "
                 f"(got {value!r}); leave it out, or start a new run"

@@ -1,6 +1,7 @@
 """The folder of one run: what is in it, in which format, and how it is read back without running any code."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain, count
@@ -140,6 +141,19 @@ class RunFolder:
                 ) from None
             yield
 
+    @property
+    def how_to_finish(self) -> str:
+        """The command that goes on with an interrupted run, for the end of a message."""
+        return f"finish it with `mmgraph train --resume {shlex.quote(str(self.path))}`"
+
+    def lacking(self, name: str) -> ConfigError:
+        """Return the error for a file that is not there."""
+        if name == RUN or self.is_complete:
+            remedy = "restore it, or train the run again"
+        else:
+            remedy = f"the run was interrupted; {self.how_to_finish}"
+        return ConfigError(f"{self / name}: the run lacks this file; {remedy}")
+
     def facts(self) -> dict[str, Any]:
         """Return ``run.json``."""
         return self.read_json(RUN)
@@ -159,8 +173,7 @@ class RunFolder:
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            remedy = "finish the run with `mmgraph train --resume`"
-            raise ConfigError(f"{path}: the run lacks this file; {remedy}") from None
+            raise self.lacking(name) from None
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"{path}: must be readable JSON ({error}); restore the file"
@@ -184,9 +197,7 @@ class RunFolder:
         """
         path = self / name
         if not path.is_file():
-            raise ConfigError(
-                f"{path}: the run lacks this file; finish the run with `mmgraph train --resume`"
-            )
+            raise self.lacking(name)
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from mmgraph.config import Recipe, recipe_values, shipped_recipes
 from mmgraph.data import bundled_datasets, read_card
 from mmgraph.errors import ConfigError
+from mmgraph.export.run_folder import RUN
 from mmgraph.models import MODELS
 from mmgraph.study.trial import Trial
 from mmgraph.toml import parse_value, set_keys
@@ -94,8 +95,13 @@ class Study:
         """Make the folder.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: it cannot be written, or is a run.
         """
+        if (self.folder / RUN).exists():
+            raise ConfigError(
+                f"{self.folder}: must not be a run itself, a study keeps its runs in folders of their own "
+                f"(it has a {RUN}); choose another --out"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             reason = None if os.access(self.folder, os.W_OK) else "no permission"

@@ -17,9 +17,6 @@ from mmgraph.training import EpochReport
 
 _SECONDS_BETWEEN_EPOCHS = 0.5
 
-# What two runs of the same work may differ in: words for the reader, and where the data lie.
-_NO_SETTINGS: dict[str, Any] = {"published": True, "ablations": True, "data": {"dataset"}}
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -111,10 +108,7 @@ def stored_run(trial: Trial) -> Run | None:
     run = load_run(trial.path, dataset=trial.recipe.data.dataset)
     num_items = len(run.folder.read_json(names.VOCABULARY)["items"])
     asked = Recipe.build(tomllib.loads(trial.recipe.fitted_to(num_items).to_toml()))
-    wanted, kept = (
-        recipe.model_dump(mode="json", exclude=_NO_SETTINGS) for recipe in (asked, run.recipe)
-    )
-    differing = _differences(wanted, kept)
+    differing = _differences(asked.settings(), run.recipe.settings())
     if differing:
         key, asked_value, kept_value = differing[0]
         raise ConfigError(

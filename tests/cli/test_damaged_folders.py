@@ -72,7 +72,7 @@ METRICS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
     ),
     "missing metrics": (
         lambda run: (run / "metrics.json").unlink(),
-        ("metrics.json", "the run is complete and lacks this file; train it again"),
+        ("metrics.json", "the run lacks this file; restore it, or train the run again"),
     ),
 }
 

@@ -66,7 +66,12 @@ def test_tensors_round_trip_and_damage_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(ConfigError, match="whole safetensors file"):
         folder.read_tensors("x.safetensors")
-    with pytest.raises(ConfigError, match="lacks this file"):
+    with pytest.raises(
+        ConfigError, match=rf"lacks this file; .*`mmgraph train --resume {tmp_path}`"
+    ):
+        folder.read_tensors("y.safetensors")
+    folder.seal(folder.facts())
+    with pytest.raises(ConfigError, match="lacks this file; restore it, or train the run again"):
         folder.read_tensors("y.safetensors")
 
 

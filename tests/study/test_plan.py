@@ -140,10 +140,14 @@ def test_trials_come_seed_by_seed_in_folders_of_their_own(tmp_path: Path) -> Non
     assert next(study.trials()).recipe.seed == 1
 
 
-def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_place_that_cannot_hold_runs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="cannot be written"):
         Study(tmp_path / "file" / "deep", (setting("a"),), (1,)).check_folder()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(ConfigError, match="must not be a run itself"):
+        Study(tmp_path / "run", (setting("a"),), (1,)).check_folder()
 
 
 def test_seeds_are_positive_and_in_a_row() -> None:
