@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,6 +34,11 @@ _MOST_THREADS = 1024
 
 # What the system answers where the place is at fault, beside what Python has an exception of its own for.
 _OTHER_PLACE = (errno.EROFS, errno.ENAMETOOLONG)
+
+_LESS_MEMORY = (
+    "lower model.embedding_dim, training.batch_size or evaluation.block_size, "
+    "or leave out a modality with data.modalities"
+)
 
 # What typer raises for wrong options and arguments; its name has moved between versions, its place has not.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -201,11 +207,27 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "make room there" if full else "see to it"
         return report_error(f"{_told(error)}; {remedy} and try again", FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        return report_error(f"there is not enough memory ({_allocation(error)}); {_LESS_MEMORY}")
     except typer.Abort:
         return INTERRUPTED
     except _UsageError as error:
         return _report_usage(error)
     return code if isinstance(code, int) else DONE
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    # Torch has a class of its own for devices alone.
+    text = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+
+
+def _allocation(error: Exception) -> str:
+    """Return which allocation failed, if the error tells."""
+    found = re.search(r"allocate [\d.]+ ?\w+", str(error))
+    return f"could not {found[0]}" if found else "an allocation failed"
 
 
 def _told(error: OSError) -> str:

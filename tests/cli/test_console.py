@@ -5,9 +5,12 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import typer
 from rich.console import Console
 
@@ -148,6 +151,30 @@ def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.Monkey
 def test_every_group_has_an_example(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([group, "--help"]) == 0
     assert f"Example: mmgraph {group} " in capsys.readouterr().out
+
+
+def _allocate(make: Callable[[int], object]) -> Exception:
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        make(10**15)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "make", [torch.empty, np.empty, bytearray], ids=["torch", "numpy", "python"]
+)
+def test_too_little_memory_is_a_failure_in_one_line(
+    make: Callable[[int], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(raising(_allocate(make)), []) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: there is not enough memory (")
+    assert said.count("\n") == 1
+    assert "lower model.embedding_dim" in said
+
+
+def test_other_runtime_errors_stay_defects() -> None:
+    with pytest.raises(RuntimeError, match="shapes"):
+        run_app(raising(RuntimeError("shapes do not match")), [])
 
 
 @pytest.mark.parametrize(
