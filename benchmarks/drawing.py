@@ -12,6 +12,19 @@ _BLUE, _RED, *_OTHERS, _BLACK = PALETTE
 COLOURS = (_RED, _BLUE, _BLACK, *_OTHERS)
 """The palette of the reports; our own line is the red one, the plainest rival the blue one."""
 
+_MARKER = 5.0
+"""Half the width of a marker, in dots."""
+
+# Where a name may stand to its point: by how many points of type, and which end of the name is nearest.
+_SIDES = (
+    ((9, 0), "left", "center"),
+    ((-9, 0), "right", "center"),
+    ((0, -9), "center", "top"),
+    ((0, 9), "center", "bottom"),
+    ((7, -9), "left", "top"),
+    ((-7, -9), "right", "top"),
+)
+
 Style = tuple[str, str]
 """Colour and marker."""
 
@@ -82,6 +95,40 @@ def name_point(
             "alpha": 0.6,
         },
     )
+
+
+def name_beside(axes: Any, named: Sequence[tuple[str, tuple[float, float], str]]) -> None:
+    """Write names beside their points, each where it covers no point and no other name, if there is such a place.
+
+    Args:
+        axes: Where the points are; with its limits and scales.
+        named: Name, point and colour of each.
+    """
+    axes.figure.canvas.draw()  # only then are the places of points known
+    taken = [_around(*axes.transData.transform(point)) for _, point, _ in named]
+    for text, point, colour in named:
+        name = axes.annotate(
+            text, point, (0, 0), color=colour, fontsize=9, textcoords="offset points"
+        )
+        for (x, y), across, along in _SIDES:
+            name.set(position=(x, y), ha=across, va=along)
+            box = name.get_window_extent()
+            free = not any(box.overlaps(other) for other in taken)
+            if (
+                free
+                and axes.bbox.x0 <= box.x0
+                and box.x1 <= axes.bbox.x1
+                and axes.bbox.y0 <= box.y0
+            ):
+                break
+        taken.append(box)
+
+
+def _around(x: float, y: float) -> Any:
+    """Return the box of a marker."""
+    from matplotlib.transforms import Bbox
+
+    return Bbox.from_extents(x - _MARKER, y - _MARKER, x + _MARKER, y + _MARKER)
 
 
 def draw_growth(

@@ -51,16 +51,17 @@ def growth(lines: Iterable[Line], key: str, size: str) -> Series:
 
 
 def fitted_exponent(points: Sequence[tuple[float, float]], least: float = 0.0) -> float | None:
-    """Return the slope of log value over log size from ``least`` on; None for fewer than two points.
+    """Return the slope of log value over log size from ``least`` on; None where too little was measured.
 
-    Small sizes are left out where the fixed cost of a call hides how the work grows.
+    Small sizes are left out where the fixed cost of a call hides how the work grows. Of three sizes in all, two must
+    remain: two sizes alone are a ratio and no law.
 
     Example:
         >>> fitted_exponent([(10.0, 9.0), (1e4, 3.0), (1e5, 300.0)], least=1e4)
         2.0
     """
     large = [(math.log(size), math.log(value)) for size, value in points if size >= least]
-    if len(large) < 2:
+    if len(points) < 3 or len(large) < 2:
         return None
     x, y = np.array(large).T
     x = x - x.mean()

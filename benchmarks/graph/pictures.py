@@ -1,6 +1,5 @@
 """Pictures of the graph benchmark."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +8,9 @@ from benchmarks.drawing import (
     COLOURS,
     Style,
     draw_growth,
-    name_point,
+    name_beside,
     plot,
     save,
-    spread_labels,
 )
 from benchmarks.figures import growth, section
 from benchmarks.graph.figures import LEAST_ROWS, frontier, ratios_to
@@ -87,28 +85,20 @@ def _draw_ratios(ratios: Sequence[tuple[str, str, float]], path: Path) -> None:
 def _draw_recall(lines: Sequence[Line], path: Path) -> None:
     figure, axes = plot(7.5, 4.6)
     axes.set_xscale("log")
-    recalls = [line["recall"] for line in lines]
-    bottom = max(0.0, min(recalls) - 0.05)
-    seconds = [line["median_s"] for line in lines]
-    # Of equal recalls the fastest gets the highest label, so that the lines to labels do not cross.
-    ranked = [
-        recall - 1e-6 * second / max(seconds)
-        for recall, second in zip(recalls, seconds, strict=True)
-    ]
-    moved = spread_labels(ranked, 0.05 * (1.03 - bottom))
-    lift = min(0.0, 1.0 - max(moved))
-    edge = max(seconds) * 1.5
-    for line, place in zip(lines, moved, strict=True):
+    named = []
+    for line in lines:
         colour, marker = style(line["method"])
-        axes.plot(line["median_s"], line["recall"], marker, color=colour, markersize=8)
-        text = f"{line['method']}, {line['median_s']:.3g} s"
-        name_point(axes, text, (line["median_s"], line["recall"]), (edge, place + lift), colour)
+        point = (line["median_s"], line["recall"])
+        axes.plot(*point, marker, color=colour, markersize=8)
+        named.append((f"{line['method']}, {line['median_s']:.3g} s", point, colour))
     axes.axhline(0.95, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_ylim(min(bottom, min(moved) + lift - 0.02), 1 + 0.03 * (1 - bottom))
-    span = math.log10(edge / min(seconds))
-    axes.set_xlim(min(seconds) / 1.3, edge * 10 ** max(0.45, 0.6 * span))
+    lowest = min(0.95, *(line["recall"] for line in lines))
+    axes.set_ylim(lowest - 0.15 * (1 - lowest), 1 + 0.1 * (1 - lowest))
+    seconds = [line["median_s"] for line in lines]
+    axes.set_xlim(min(seconds) / 1.5, max(seconds) * 3)  # room for names
     cell = lines[0]["cell"]
     axes.set_xlabel(f"seconds, {cell['rows']:,} × {cell['dim']:,} {cell['data']} features")
     axes.set_ylabel(f"recall@{cell['k']}")
     axes.grid(which="major", color="#dddddd", linewidth=0.6)
+    name_beside(axes, named)
     save(figure, path)

@@ -1,6 +1,7 @@
 """The graph benchmark on tiny sizes: cells apart, failures reported, resume, tables, page."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks import report, spawn
 from benchmarks.cells import FAILED, MISSING, OK, SKIPPED, TIMEOUT, Cell, identity
-from benchmarks.drawing import spread_labels
+from benchmarks.drawing import name_beside, plot, spread_labels
 from benchmarks.figures import fitted_exponent, growth, section
 from benchmarks.graph import methods
 from benchmarks.graph.benchmark import BENCHMARK
@@ -351,3 +352,16 @@ def test_labels_keep_their_order_and_distance() -> None:
     moved = spread_labels([1.0, 0.0, 0.05, 0.9], 0.3)
     assert moved[1] < moved[2] < moved[3] < moved[0]
     assert min(b - a for a, b in zip(sorted(moved), sorted(moved)[1:], strict=False)) >= 0.3 - 1e-9
+
+
+def test_names_beside_points_cover_neither_points_nor_names() -> None:
+    pytest.importorskip("matplotlib")
+    _, axes = plot(7.5, 4.6)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    points = [(0.3, 0.5), (0.35, 0.5), (0.3, 0.55), (0.95, 0.1)]
+    name_beside(axes, [(f"method-{n}, 12 s", point, "black") for n, point in enumerate(points)])
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    marks = axes.transData.transform(points)
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)
+    assert max(box.x1 for box in boxes) <= axes.bbox.x1
