@@ -31,7 +31,7 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RECIPE_OR_MODEL...",
-            help="A model takes the recipe shipped for the data set, if there is one.",
+            help="A name takes the data set's shipped recipe, if there is one, else the model's defaults.",
         ),
     ],
     dataset: DatasetOption = None,

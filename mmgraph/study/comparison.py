@@ -51,7 +51,7 @@ def compare(
     Runs that are complete are only read, and interrupted ones go on, so the same call can be made again.
 
     Args:
-        recipes: Models, shipped recipes or TOML files; a model takes the recipe shipped for the data set, if there
+        recipes: Models, shipped recipes or TOML files; a name takes the recipe shipped for the data set, if there
             is one.
         dataset: Bundled name or folder; by default the one the recipes name.
         seeds: How many.

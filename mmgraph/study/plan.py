@@ -133,17 +133,15 @@ def seeds_from(first: int, count: int) -> tuple[int, ...]:
 def setting_of(
     recipe: str | Path, dataset: str | None, *, overrides: Sequence[str] = ()
 ) -> Setting:
-    """Return the setting of a recipe; a bare model takes the recipe that is shipped for the data set, if there is one.
+    """Return the setting of a recipe; a bare name takes the recipe that is shipped for the data set, if there is one.
 
     Raises:
         ConfigError: there is no such recipe, or none names a data set.
         DataError: there is no such data set.
     """
     named = str(recipe)
-    source = named
-    if named in MODELS:
-        shipped = f"{dataset_name(dataset)}/{named}" if dataset is not None else ""
-        source = shipped if shipped in shipped_recipes() else named
+    shipped = f"{dataset_name(dataset)}/{named}" if dataset is not None else ""
+    source = shipped if shipped in shipped_recipes() else named
     values, origin = recipe_values(source, dataset, overrides=overrides)
     ablations = Recipe.build(values, origin=origin).ablations
     values = {key: value for key, value in values.items() if key not in _NOT_OF_A_TRIAL}

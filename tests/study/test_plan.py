@@ -36,6 +36,9 @@ def test_a_model_takes_the_recipe_shipped_for_the_data_set() -> None:
     named = setting_of("movielens-small/lightgcn", None)
     assert named.values == found.values
     assert one_dataset([found, named]) == "movielens-small"
+    no_model = setting_of("mario_lightgcn", "movielens-small")
+    assert (no_model.label, no_model.source) == ("mario_lightgcn", "movielens-small/mario_lightgcn")
+    assert no_model.values["model"]["backbone"]["name"] == "lightgcn"
 
 
 def test_without_a_shipped_recipe_it_takes_the_defaults(shop: Path) -> None:
