@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEAST_SHARE = 0.5  # of the reference's mean: what is below has no place on the axis of rows
+_MOST_TICKS = 12  # that have room beside each other on an axis
 _DECADES = 1.4  # values that span more are drawn on a logarithmic axis
 
 Point = Mapping[str, Any]
@@ -203,15 +205,20 @@ def _curve(
         axes.plot(x, means, "o-", color=COLOURS[0])
     else:
         axes.errorbar(x, means, yerr=spreads, fmt="o", color=COLOURS[0], capsize=3)
-    if even:
-        axes.set_xticks(x, [str(level) for level in levels])
-    elif spans_decades(levels):
+    if not even and spans_decades(levels):
         axes.set_xscale("log")
+    if even or spans_decades(levels) or _far_apart(levels):
         axes.set_xticks(x, [str(level) for level in levels])
         axes.minorticks_off()
     place = order.index(best)
     axes.plot(x[place], means[place], "o", color=COLOURS[1], markersize=8)
     axes.set_xlabel(key)
+
+
+def _far_apart(levels: Sequence[float]) -> bool:
+    """Return whether each value can be written below its place on a linear axis."""
+    gaps = [after - before for before, after in pairwise(levels)]
+    return all(gap >= (levels[-1] - levels[0]) / _MOST_TICKS for gap in gaps)
 
 
 def _map(

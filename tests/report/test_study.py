@@ -88,12 +88,13 @@ def test_rows_of_a_study_that_lack_seeds_are_marked() -> None:
     ("values", "scale", "ticks"),
     [
         ([10, 0.1, 1], "log", ["0.1", "1", "10"]),
-        ([3, 1, 2], "linear", None),
+        ([3, 1, 2], "linear", ["1", "2", "3"]),
+        ([0.50, 0.51, 0.9], "linear", None),
         ([0, 0.1, 100], "linear", ["0", "0.1", "100"]),
         (["mean", "max"], "linear", ["mean", "max"]),
         ([False, True], "linear", ["False", "True"]),
     ],
-    ids=["decades", "near", "zero and decades", "words", "switch"],
+    ids=["decades", "near", "too near to write", "zero and decades", "words", "switch"],
 )
 def test_one_key_is_a_curve_over_its_values(
     values: list[object], scale: str, ticks: list[str] | None
