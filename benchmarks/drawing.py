@@ -113,13 +113,8 @@ def name_beside(axes: Any, named: Sequence[tuple[str, tuple[float, float], str]]
         for (x, y), across, along in _SIDES:
             name.set(position=(x, y), ha=across, va=along)
             box = name.get_window_extent()
-            free = not any(box.overlaps(other) for other in taken)
-            if (
-                free
-                and axes.bbox.x0 <= box.x0
-                and box.x1 <= axes.bbox.x1
-                and axes.bbox.y0 <= box.y0
-            ):
+            inside = axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and axes.bbox.y0 <= box.y0
+            if inside and not any(box.overlaps(other) for other in taken):
                 break
         taken.append(box)
 

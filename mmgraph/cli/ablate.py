@@ -59,7 +59,7 @@ def ablate(
             recipe,
             dataset,
             seeds=seeds,
-            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
+            first_seed=first_seed,
             overrides=set_ or [],
             only=only or [],
             by_modality=by_modality,

@@ -62,7 +62,7 @@ def compare(
             recipes,
             dataset,
             seeds=seeds,
-            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
+            first_seed=first_seed,
             overrides=set_ or [],
             against=against,
             metric=metric,

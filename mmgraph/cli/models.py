@@ -16,10 +16,7 @@ def models(json: JsonFlag = False) -> None:
     found = describe_models()
     if json:
         records = [
-            {
-                **asdict(model),
-                "paper": model.paper._asdict() if model.paper else None,
-            }
+            {**asdict(model), "paper": model.paper._asdict() if model.paper else None}
             for model in found
         ]
         print_json({"models": records})

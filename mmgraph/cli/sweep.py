@@ -69,7 +69,7 @@ def sweep(
             dataset,
             trials=trials,
             seeds=seeds,
-            first_seed=study.FIRST_SEED if first_seed is None else first_seed,
+            first_seed=first_seed,
             overrides=set_ or [],
             out=out,
             write=write,

@@ -192,11 +192,9 @@ def _curve(
     order = [next(n for n, point in enumerate(points) if point[key] == level) for level in levels]
     means = [mean(values[n]) for n in order]
     spreads = [stdev(values[n]) if len(values[n]) > 1 else 0.0 for n in order]
-    numeric = all(map(_is_number, levels))
+    numeric, decades = all(map(_is_number, levels)), spans_decades(levels)
     # Zero has no place on a logarithmic axis: then the values stand side by side.
-    even = not numeric or (
-        not spans_decades(levels) and spans_decades([level for level in levels if level > 0])
-    )
+    even = not numeric or (not decades and spans_decades([level for level in levels if level > 0]))
     x = list(range(len(levels))) if even else levels
     if numeric:
         low = [m - s for m, s in zip(means, spreads, strict=True)]
@@ -205,9 +203,9 @@ def _curve(
         axes.plot(x, means, "o-", color=COLOURS[0])
     else:
         axes.errorbar(x, means, yerr=spreads, fmt="o", color=COLOURS[0], capsize=3)
-    if not even and spans_decades(levels):
+    if decades:
         axes.set_xscale("log")
-    if even or spans_decades(levels) or _far_apart(levels):
+    if even or decades or _far_apart(levels):
         axes.set_xticks(x, [str(level) for level in levels])
         axes.minorticks_off()
     place = order.index(best)

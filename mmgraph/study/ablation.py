@@ -10,7 +10,6 @@ from mmgraph.errors import ConfigError, nearest
 from mmgraph.models import get_model
 from mmgraph.study.comparison import METRIC, do_study
 from mmgraph.study.plan import (
-    FIRST_SEED,
     Setting,
     Study,
     dataset_name,
@@ -33,7 +32,7 @@ def ablate(
     dataset: str | None = None,
     *,
     seeds: int = 5,
-    first_seed: int = FIRST_SEED,
+    first_seed: int | None = None,
     overrides: Sequence[str] = (),
     only: Sequence[str] = (),
     by_modality: bool = False,
@@ -51,7 +50,7 @@ def ablate(
         recipe: Model, shipped recipe or TOML file.
         dataset: Bundled name or folder; by default the recipe's.
         seeds: How many.
-        first_seed: The first of them.
+        first_seed: The first of them; by default that of recipes.
         overrides: ``"a.b=c"`` assignments for the recipe and so for its variants.
         only: Labels of the variants to train; by default all.
         by_modality: Add a variant with each modality alone and, from three modalities on, one without each.

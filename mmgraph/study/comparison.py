@@ -9,7 +9,6 @@ from mmgraph.report import check_drawing, write_result
 from mmgraph.report.study import draw_tested
 from mmgraph.study.missing import Part, missing_trials
 from mmgraph.study.plan import (
-    FIRST_SEED,
     Study,
     build_all,
     dataset_name,
@@ -38,7 +37,7 @@ def compare(
     dataset: str | None = None,
     *,
     seeds: int = 5,
-    first_seed: int = FIRST_SEED,
+    first_seed: int | None = None,
     overrides: Sequence[str] = (),
     against: str | None = None,
     metric: str = METRIC,
@@ -55,7 +54,7 @@ def compare(
             is one.
         dataset: Bundled name or folder; by default the one the recipes name.
         seeds: How many.
-        first_seed: The first of them.
+        first_seed: The first of them; by default that of recipes.
         overrides: ``"a.b=c"`` assignments for all recipes.
         against: The label that the others are tested against; by default the best by the mean of ``metric`` on the
             validation part. Chosen on the test part, it would spoil its own tests.

@@ -111,18 +111,19 @@ class Study:
             raise ConfigError(f"{self.folder}: cannot be written ({reason}); choose another --out")
 
 
-def seeds_from(first: int, count: int) -> tuple[int, ...]:
-    """Return so many seeds in a row.
+def seeds_from(first: int | None, count: int) -> tuple[int, ...]:
+    """Return so many seeds in a row; without a first one from that of recipes on.
 
     Raises:
         ConfigError: there would be none, or one below 0.
 
     Example:
-        >>> seeds_from(2026, 3)
-        (2026, 2027, 2028)
+        >>> seeds_from(7, 3), seeds_from(None, 2)
+        ((7, 8, 9), (2026, 2027))
     """
     if count < 1:
         raise ConfigError(f"--seeds must be at least 1 (got {count}); five tell a spread")
+    first = FIRST_SEED if first is None else first
     if first < 0:
         raise ConfigError(
             f"--first-seed must be at least 0 (got {first}); leave it out for {FIRST_SEED}"

@@ -13,7 +13,6 @@ from mmgraph.report.study import draw_sweep, point_label
 from mmgraph.study.grid import check_grid, grid_points, parse_grid
 from mmgraph.study.missing import missing_trials
 from mmgraph.study.plan import (
-    FIRST_SEED,
     Setting,
     Study,
     build_all,
@@ -40,7 +39,7 @@ def sweep(
     *,
     trials: int | None = None,
     seeds: int = 3,
-    first_seed: int = FIRST_SEED,
+    first_seed: int | None = None,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     write: str | Path | None = None,
@@ -58,7 +57,7 @@ def sweep(
         dataset: Bundled name or folder; by default the recipe's.
         trials: Try so many settings of the grid, drawn at random; the draw follows from ``first_seed``.
         seeds: How many.
-        first_seed: The first of them.
+        first_seed: The first of them; by default that of recipes.
         overrides: ``"a.b=c"`` assignments for all settings.
         out: Folder of the runs and of ``sweep.json``, ``.png`` and ``.svg``; by default
             ``runs/<dataset>/sweep-<recipe>``.
@@ -76,11 +75,12 @@ def sweep(
     """
     base = setting_of(recipe, dataset, overrides=overrides)
     values = parse_grid(grid) if not isinstance(grid, Mapping) else check_grid(grid)
-    points = grid_points(values, trials=trials, seed=first_seed)
+    in_a_row = seeds_from(first_seed, seeds)
+    points = grid_points(values, trials=trials, seed=in_a_row[0])
     settings = tuple(base.changed(point_label(point), point) for point in points)
     name = dataset_name(one_dataset(settings))
     folder = Path(out) if out is not None else Path("runs") / name / f"sweep-{base.folder_name}"
-    study = Study(folder, settings, seeds_from(first_seed, seeds))
+    study = Study(folder, settings, in_a_row)
     build_all(settings)
     target = None if write is None else _check_target(Path(write))
     check_drawing()

@@ -116,22 +116,6 @@ def test_our_errors_become_one_line(
     assert capsys.readouterr().err == "error: two lines\n"
 
 
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied"),
-        (OSError(errno.EROFS, "Read-only file system", "/x"), "Read-only file system"),
-        (OSError(errno.ENAMETOOLONG, "File name too long", "/x"), "File name too long"),
-    ],
-    ids=["mode", "file system", "name"],
-)
-def test_a_place_that_cannot_be_written_is_bad_input(
-    error: OSError, told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_app(raising(error), []) == 2
-    assert capsys.readouterr().err == f"error: /x: {told}; choose another place\n"
-
-
 def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     application = typer.Typer()
 
@@ -178,21 +162,41 @@ def test_other_runtime_errors_stay_defects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "line"),
+    ("error", "code", "line"),
     [
         (
+            PermissionError(errno.EACCES, "Permission denied", "/x"),
+            2,
+            "/x: Permission denied; choose another place",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/x"),
+            2,
+            "/x: Read-only file system; choose another place",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "/x"),
+            2,
+            "/x: File name too long; choose another place",
+        ),
+        (
             OSError(errno.ENOSPC, "No space left on device", "/x"),
+            1,
             "/x: No space left on device; make room there and try again",
         ),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error; see to it and try again"),
-        (OSError("two\nlines"), "two lines; see to it and try again"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            1,
+            "Input/output error; see to it and try again",
+        ),
+        (OSError("two\nlines"), 1, "two lines; see to it and try again"),
     ],
-    ids=["full", "broken", "words alone"],
+    ids=["mode", "file system", "name", "full", "broken", "words alone"],
 )
-def test_what_the_system_cannot_do_is_a_failure_in_one_line(
-    error: OSError, line: str, capsys: pytest.CaptureFixture[str]
+def test_what_the_system_refuses_is_one_line_and_bad_input_where_the_place_is_at_fault(
+    error: OSError, code: int, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_app(raising(error), []) == 1
+    assert run_app(raising(error), []) == code
     assert capsys.readouterr().err == f"error: {line}\n"
 
 
