@@ -105,15 +105,23 @@ class Stage:
         name: Shown in the log.
         loss_weights: Weight of each term of ``losses``; a term not named has weight 1.
         parameters: Prefixes of the names of the parameters that learn; ``("",)`` means all.
-        max_epochs: Its own limit, or None for that of the training configuration.
+        limits: Epochs of each stage it stands for, None being the limit of the training configuration; they add up.
         rate: Its share of the learning rate of the training configuration.
+
+    Example:
+        >>> Stage(limits=(3, None)).max_epochs(100)
+        103
     """
 
     name: str = "main"
     loss_weights: Mapping[str, float] = field(default_factory=dict)
     parameters: tuple[str, ...] = ("",)
-    max_epochs: int | None = None
+    limits: tuple[int | None, ...] = (None,)
     rate: float = 1.0
+
+    def max_epochs(self, default: int) -> int:
+        """Return after how many epochs it ends, given the limit of the training configuration."""
+        return sum(default if limit is None else limit for limit in self.limits)
 
 
 class ModelConfig(BaseModel):

@@ -142,11 +142,10 @@ class MARGO(Wrapper):
         first, last = config.first_epochs, config.second_epochs
         second = {**weights, "calibration": config.alpha}
         if config.weighting and config.two_stage:
-            alone = Stage("first", weights, ("backbone.",), max_epochs=first)
-            return (alone, Stage("second", second, max_epochs=last, rate=config.second_rate))
-        both = None if first is None or last is None else first + last
+            alone = Stage("first", weights, ("backbone.",), limits=(first,))
+            return (alone, Stage("second", second, limits=(last,), rate=config.second_rate))
         name, terms = ("second", second) if config.weighting else ("first", weights)
-        return (Stage(name, terms, max_epochs=both),)
+        return (Stage(name, terms, limits=(first, last)),)
 
     @property
     def modality_widths(self) -> dict[str, int]:

@@ -278,7 +278,7 @@ class _Loop:
 
     def stage_is_over(self, stage: Stage) -> bool:
         """Return whether the stage has used its epochs or its patience."""
-        limit = stage.max_epochs or self.config.max_epochs
+        limit = stage.max_epochs(self.config.max_epochs)
         return self.progress.epoch_in_stage >= limit or self.stopping.should_stop
 
     def leave_stage(self) -> None:
@@ -299,7 +299,7 @@ class _Loop:
         losses = self._train_epoch(stage)
         epoch_s, begin = time.perf_counter() - begin, time.perf_counter()
         valid, is_best, eval_s = None, False, None
-        last = progress.epoch_in_stage >= (stage.max_epochs or self.config.max_epochs)
+        last = progress.epoch_in_stage >= stage.max_epochs(self.config.max_epochs)
         if validate and (last or progress.epoch_in_stage % self.config.eval_every == 0):
             valid = _validated(self.model, validate)
             is_best = self.stopping.update(valid[self.select_by], progress.epoch)

@@ -179,8 +179,13 @@ def test_ablations_name_keys_of_the_recipe():
 
 
 def test_one_stage_has_the_epochs_of_both():
-    limits = {"first_epochs": 3, "second_epochs": 4}
-    assert [stage.max_epochs for stage in make(**limits).stages] == [3, 4]
-    assert [stage.max_epochs for stage in make(**limits, weighting=False).stages] == [7]
-    assert [stage.max_epochs for stage in make(**limits, two_stage=False).stages] == [7]
-    assert [stage.max_epochs for stage in make(first_epochs=3, weighting=False).stages] == [None]
+    for limits, first, second in (
+        ({"first_epochs": 3, "second_epochs": 4}, 3, 4),
+        ({"first_epochs": 3}, 3, 10),
+        ({}, 10, 10),
+    ):
+        two = make(**limits).stages
+        assert [stage.max_epochs(10) for stage in two] == [first, second]
+        for variant in ("weighting", "two_stage"):
+            (one,) = make(**limits, **{variant: False}).stages
+            assert one.max_epochs(10) == first + second

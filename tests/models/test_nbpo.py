@@ -252,11 +252,11 @@ def test_the_criterion_without_noise_has_no_flips() -> None:
 
 
 def test_what_learns_is_what_learns_of_the_backbone_and_the_flips(monkeypatch) -> None:
-    part = Stage(loss_weights={"reg": 0.2}, parameters=("item_embedding",), max_epochs=3)
+    part = Stage(loss_weights={"reg": 0.2}, parameters=("item_embedding",), limits=(3,))
     monkeypatch.setattr(LightGCN, "stages", (part,))
     model = make(backbone="lightgcn")
     (stage,) = model.stages
-    assert (stage.max_epochs, stage.loss_weights["reg"]) == (3, 0.2)
+    assert (stage.limits, stage.loss_weights["reg"]) == ((3,), 0.2)
     learning = [n for n, _ in model.named_parameters() if n.startswith(stage.parameters)]
     assert learning == ["backbone.item_embedding", "flips.flip_user", "flips.flip_item"]
 

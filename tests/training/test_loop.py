@@ -119,8 +119,8 @@ def test_an_epoch_equals_adam_written_out(weight_decay):
 
 def test_stages_train_what_they_name_with_their_weights_and_epochs():
     stages = [
-        Stage("first", parameters=("user",), max_epochs=2),
-        Stage("second", parameters=("item",), loss_weights={"bpr": 0.0}, max_epochs=3),
+        Stage("first", parameters=("user",), limits=(2,)),
+        Stage("second", parameters=("item",), loss_weights={"bpr": 0.0}, limits=(3,)),
     ]
     model, before, after = Toy(stages), Toy().state_dict(), []
     run(
@@ -135,7 +135,7 @@ def test_stages_train_what_they_name_with_their_weights_and_epochs():
 
 def test_each_stage_starts_from_the_best_of_the_one_before():
     kept = []
-    model = Toy([Stage("a", max_epochs=3), Stage("b", max_epochs=1)])
+    model = Toy([Stage("a", limits=(3,)), Stage("b", limits=(1,))])
     model.on_stage = lambda stage: kept.append(model.user.detach().clone())
     trail = []
     run(model, scripted([0.2, 0.9, 0.1, 0.0]), lambda r: trail.append(model.user.detach().clone()))
@@ -163,7 +163,7 @@ def test_exponential_schedule_decays_smoothly():
 
 
 def test_a_stage_has_its_share_of_the_learning_rate():
-    stages = [Stage("first", max_epochs=1), Stage("second", max_epochs=2, rate=0.1)]
+    stages = [Stage("first", limits=(1,)), Stage("second", limits=(2,), rate=0.1)]
     assert rates_of(Toy(stages)) == pytest.approx([0.05, 0.005, 0.005])
 
 
@@ -183,7 +183,7 @@ EACH = {"checkpoint_seconds": 0}
 def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after):
     """Weights, history and best epoch of an interrupted run equal those of an uninterrupted one."""
     values = {1: 0.1, 2: 0.4, 3: 0.2, 4: 0.6, 5: 0.3, 6: 0.5}
-    stages = [Stage("a", max_epochs=4), Stage("b", max_epochs=2)]
+    stages = [Stage("a", limits=(4,)), Stage("b", limits=(2,))]
 
     def go(model, store=None, die=None):
         epoch = [
@@ -213,7 +213,7 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(tmp_path, die_after)
 
 def test_the_best_epoch_is_that_of_the_last_stage_also_where_an_earlier_one_was_better():
     states = []
-    model = Toy([Stage("a", max_epochs=2), Stage("b", max_epochs=3)])
+    model = Toy([Stage("a", limits=(2,)), Stage("b", limits=(3,))])
     result = run(
         model,
         scripted([0.9, 0.8, 0.1, 0.3, 0.2]),
@@ -225,7 +225,7 @@ def test_the_best_epoch_is_that_of_the_last_stage_also_where_an_earlier_one_was_
 
 def test_each_stage_has_an_optimiser_of_its_own():
     """Two stages of an epoch are two trainings of an epoch, the second from where the first ended."""
-    stages = [Stage("a", parameters=("user",), max_epochs=1), Stage("b", max_epochs=1)]
+    stages = [Stage("a", parameters=("user",), limits=(1,)), Stage("b", limits=(1,))]
     seen = []
     original = torch.optim.Adam.step
 
