@@ -34,7 +34,7 @@ class DataConfig(BaseModel):
 
     Attributes:
         dataset: Bundled name or folder; ``--dataset`` goes before it.
-        modalities: Modalities to use, in this order; None means all.
+        modalities: Modalities to use, in the order of the data set's card; None means all.
         split: Replaces the split of the data set's own card.
     """
 
@@ -93,10 +93,15 @@ class Recipe(BaseModel):
             for key, value in model_class.graph_defaults(model).items()
             if key not in graph.model_fields_set
         }
+        for key, value in model_class.graph_rules(model).items():
+            given = getattr(graph, key) if key in graph.model_fields_set else value
+            _check_follows(origin, f"graph.{key}", given, f"what {model.name} computes", value)
+            defaults[key] = value
         edges = model_class.edges_for(model)
         chosen = graph.edges if "edges" in graph.model_fields_set else edges
         _check_follows(origin, "graph.edges", sorted(chosen), "what the model needs", sorted(edges))
         graph = graph.model_copy(update={**defaults, "edges": edges})
+        graph.model_fields_set.difference_update(defaults)  # nobody chose these
         return parse_config(cls, {**values, "model": model, "graph": graph}, origin=origin)
 
     def fitted_to(self, num_items: int, *, chosen_too: bool = False) -> "Recipe":
@@ -116,6 +121,8 @@ class Recipe(BaseModel):
             select_by = f"{metric}@{max(ks)}"
         values = {**chosen.model_dump(), "ks": ks, "select_by": select_by}
         evaluation = parse_config(EvaluationConfig, values, origin="recipe", prefix=("evaluation",))
+        if "ks" not in chosen.model_fields_set:  # another catalogue may be fitted anew
+            evaluation.model_fields_set.intersection_update(chosen.model_fields_set)
         return self.model_copy(update={"evaluation": evaluation})
 
     def settings(self, *, exclude_unset: bool = False) -> dict[str, Any]:
@@ -264,7 +271,7 @@ def _as_loaded(data: Mapping[str, Any], dataset: MultimodalDataset, origin: str)
         if isinstance(wanted, Mapping):
             same = all(loaded[key].get(name) == value for name, value in wanted.items())
         else:
-            same = wanted is None or list(wanted) == loaded[key]
+            same = wanted is None or set(wanted) == set(loaded[key])
         if not same:
             raise ConfigError(
                 f"{origin}: data.{key} must be that of the loaded data set (got {wanted}, loaded "

@@ -36,11 +36,10 @@ __all__ = ["Observer", "Run", "evaluate", "load_run", "resume", "train"]
 Folder = str | Path
 
 # Keys whose value decides what the untrained rows of cold items do, and the harmless value.
-_COLD_GUARDS: dict[str, Any] = {
-    "training.negatives": "train_items",
-    "graph.include_self": False,
-    "model.exclude_self": True,
-    "model.cold_id_scale": 0.0,
+_COLD_GUARDS: dict[str, dict[str, Any]] = {
+    "training": {"negatives": "train_items"},
+    "graph": {"include_self": False},
+    "model": {"exclude_self": True, "cold_id_scale": 0.0},
 }
 
 
@@ -203,6 +202,7 @@ def evaluate(
     """
     observer = observer or Observer()
     loaded = run if isinstance(run, Run) else load_run(run)
+    loaded.check_complete("an evaluation")
     observer.phase("loading the run")
     evaluator = tester_of(loaded.dataset, config or loaded.recipe.evaluation, loaded.device)
     with use_backend(loaded.recipe.training.sparse_backend):
@@ -241,8 +241,6 @@ def _prepare(
     """Build everything that can refuse the recipe or the data, before a byte is written."""
     for note in data.notes:
         observer.note(note)
-    if data.split_config.method == "cold_start":
-        observer.note(cold_start_note(recipe))
     device = usable_device(where)
     begin = time.perf_counter()
     record = BuildRecord()
@@ -251,6 +249,8 @@ def _prepare(
         observer.note(note)
     model = build_model(recipe, graph).to(device)
     build_s = time.perf_counter() - begin
+    if data.split_config.method == "cold_start":
+        observer.note(cold_start_note(recipe, draws_negatives=bool(model.stages)))
     pairs = PairwiseSampler(
         torch.from_numpy(data.train.user).to(device),
         torch.from_numpy(data.train.item).to(device),
@@ -278,27 +278,34 @@ def _prepare(
     return _Parts(model, sampler, validator, tester, memory, build_s)
 
 
-def cold_start_note(recipe: Recipe) -> str:
+def cold_start_note(recipe: Recipe, *, draws_negatives: bool = True) -> str:
     """Say which keys keep the untrained rows of held-out items from doing harm, and which let them.
+
+    Args:
+        recipe: Of the run.
+        draws_negatives: Whether the model is trained.
 
     Example:
         >>> cold_start_note(resolve_recipe("mm_gef", overrides=["model.exclude_self=true"]))
         "Cold start: guarded by training.negatives = 'train_items', model.exclude_self = True; not by
         model.cold_id_scale = 1.0; cold items are ranked among all items."
     """
-    found = {f"model.{key}": value for key, value in recipe.model.model_dump().items()}
-    found["training.negatives"] = recipe.training.negatives
-    if "knn" in recipe.graph.edges:
-        found["graph.include_self"] = recipe.graph.include_self
-    parts = []
-    for word, wanted in (("guarded by", True), ("not by", False)):
-        keys = [
-            k for k, safe in _COLD_GUARDS.items() if k in found and (found[k] == safe) == wanted
-        ]
-        if keys:
-            parts.append(f"{word} {', '.join(f'{key} = {found[key]!r}' for key in keys)}")
+    model = recipe.model.model_dump()
+    tables = {
+        "training": recipe.training.model_dump() if draws_negatives else {},
+        "graph": recipe.graph.model_dump() if "knn" in recipe.graph.edges else {},
+        "model": model,
+        "model.backbone": model.get("backbone", {}),
+    }
+    said: dict[bool, list[str]] = {True: [], False: []}
+    for name, table in tables.items():
+        for key, safe in _COLD_GUARDS[name.split(".")[0]].items():
+            if key in table:
+                said[table[key] == safe].append(f"{name}.{key} = {table[key]!r}")
+    words = {True: "guarded by", False: "not by"}
+    parts = [f"{words[safe]} {', '.join(keys)}" for safe, keys in said.items() if keys]
     among = {"all": "all items", "cold": "cold items only"}[recipe.evaluation.candidates]
-    return f"Cold start: {'; '.join(parts)}; cold items are ranked among {among}."
+    return f"Cold start: {'; '.join([*parts, f'cold items are ranked among {among}'])}."
 
 
 def _train_and_save(run: Run, data: MultimodalDataset, parts: _Parts, observer: Observer) -> Run:

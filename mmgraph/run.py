@@ -2,7 +2,7 @@
 
 import errno
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,9 +126,14 @@ class Run:
 
     def recommend(self, users: str | list[str], *, k: int = 20) -> list[Recommendation]:
         """Return the ``k`` best items of users by external id; see ``mmgraph.recommend``."""
+        self.check_complete("a recommendation")
         has_vectors = (self.folder / names.EMBEDDINGS).is_file()
-        score = None if has_vectors else score_function(self.model)
-        return recommend(self.folder, users, k=k, score=score)
+        return recommend(self.folder, users, k=k, score=None if has_vectors else self._scores())
+
+    def _scores(self) -> Callable[[Tensor], Tensor]:
+        """Return scores of the model for users, given and taken on the CPU, where a run folder is read."""
+        score, device = score_function(self.model), usable_device(self.device)
+        return lambda users: score(users.to(device)).cpu()
 
 
 def load_run(run: str | Path, *, dataset: str | Path | None = None, device: str = "cpu") -> Run:

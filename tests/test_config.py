@@ -141,6 +141,44 @@ def test_what_follows_other_keys_cannot_be_set_against_them():
         resolve_recipe("lightgcn", overrides=["graph.edges=['knn']"])
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "value", "needed"),
+    [
+        ("dragon", "co_normalize", "max", "none"),
+        ("dualgnn", "co_normalize", "jaccard", "none"),
+        ("margo", "co_normalize", "max", "none"),
+        ("freedom", "ui_norm", "rw_self", "sym"),
+    ],
+)
+def test_a_graph_on_which_a_models_equations_are_others_is_refused(model, key, value, needed):
+    assert getattr(resolve_recipe(model).graph, key) == needed
+    told = rf"graph.{key} follows what {model} computes \(got {value}, which is {needed}\)"
+    with pytest.raises(ConfigError, match=told):
+        resolve_recipe(model, overrides=[f"graph.{key}='{value}'"])
+
+
+def test_freedom_takes_any_normalisation_where_it_keeps_all_edges():
+    recipe = resolve_recipe("freedom", overrides=["model.drop=0", "graph.ui_norm='rw'"])
+    assert recipe.graph.ui_norm == "rw"
+
+
+@pytest.mark.parametrize("model", ["ngcf", "lattice", "micro"])
+def test_what_a_model_chose_of_the_graph_is_not_kept_for_another(model):
+    released = resolve_recipe(model, overrides=["model.preset=as_released"])
+    assert released.graph.ui_norm == "rw_self"
+    assert resolve_recipe(released, overrides=["model.preset=paper"]).graph.ui_norm == "sym"
+    chosen = resolve_recipe(released, overrides=["graph.ui_norm=rw"])
+    assert resolve_recipe(chosen, overrides=["model.preset=paper"]).graph.ui_norm == "rw"
+
+
+def test_what_was_fitted_to_one_catalogue_is_fitted_again_to_another():
+    small = Recipe.build({"model": {"name": "bpr_mf"}}).fitted_to(12)
+    assert resolve_recipe(small).fitted_to(100).evaluation.ks == (5, 10, 20, 50)
+    chosen = Recipe.build({"model": {"name": "bpr_mf"}, "evaluation": {"ks": [5, 20]}})
+    shrunk = chosen.fitted_to(12, chosen_too=True)
+    assert resolve_recipe(shrunk).fitted_to(100).evaluation.ks == (5,)
+
+
 def test_list_lengths_fit_small_catalogues_unless_chosen():
     recipe = Recipe.build({"model": {"name": "bpr_mf"}})
     assert recipe.fitted_to(30).evaluation.ks == (5, 10, 20)
@@ -178,7 +216,9 @@ def test_a_folder_named_in_a_recipe_is_remembered_too(tmp_path, monkeypatch):
 
 def test_a_loaded_data_set_is_not_changed_by_a_recipe():
     board = checkerboard_dataset()
-    resolve_recipe("mm_gef", board, overrides=["data.modalities=['text', 'image']"])
+    for names in ("'text', 'image'", "'image', 'text'"):
+        recipe = resolve_recipe("mm_gef", board, overrides=[f"data.modalities=[{names}]"])
+        assert recipe.data.modalities == ("text", "image")
     with pytest.raises(ConfigError, match=r"data.modalities must be that of the loaded data set"):
         resolve_recipe("mm_gef", board, overrides=["data.modalities=['text']"])
     with pytest.raises(ConfigError, match=r"data.split must be that of the loaded data set"):

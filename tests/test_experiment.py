@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mmgraph import experiment
+from mmgraph.config import resolve_recipe
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError, DataError, GraphError
-from mmgraph.experiment import Observer, evaluate, load_run, train
+from mmgraph.experiment import Observer, cold_start_note, evaluate, load_run, train
 from mmgraph.sparse import choose_backend
 from mmgraph.training import MemoryReport
 
@@ -317,3 +318,35 @@ def test_the_run_folder_can_be_read_by_other_programs(folder, tmp_path, hashes):
     train_rows = (run.path / "split" / "train.csv").read_text().splitlines()
     assert train_rows[0].startswith("user,item")
     assert len(train_rows) - 1 == len(run.dataset.train)
+
+
+@pytest.mark.parametrize(
+    ("model", "keys", "told"),
+    [
+        (
+            "mm_gef",
+            ["model.cold_id_scale=0"],
+            "guarded by training.negatives = 'train_items', model.cold_id_scale = 0.0; "
+            "not by model.exclude_self = False;",
+        ),
+        (
+            "margo",
+            ["model.backbone={name='mm_gef', exclude_self=true}", "training.negatives=all_items"],
+            "guarded by model.backbone.exclude_self = True; not by training.negatives = 'all_items', "
+            "model.backbone.cold_id_scale = 1.0;",
+        ),
+        (
+            "lattice",
+            ["graph.include_self=false"],
+            "guarded by training.negatives = 'train_items', graph.include_self = False;",
+        ),
+    ],
+)
+def test_a_cold_start_says_what_guards_it_also_inside_of_a_wrapper(model, keys, told):
+    note = cold_start_note(resolve_recipe(model, overrides=keys))
+    assert note == f"Cold start: {told} cold items are ranked among all items."
+
+
+def test_what_draws_no_negatives_is_not_guarded_by_which_these_are():
+    note = cold_start_note(resolve_recipe("cb"), draws_negatives=False)
+    assert note == "Cold start: cold items are ranked among all items."

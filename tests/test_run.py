@@ -8,7 +8,7 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.data import load_dataset
 from mmgraph.errors import ConfigError
-from mmgraph.experiment import train
+from mmgraph.experiment import evaluate, train
 from mmgraph.run import (
     build_model,
     check_place,
@@ -173,6 +173,10 @@ def test_what_needs_a_complete_run_refuses_others(run):
     told = rf"a test needs a complete run .*`mmgraph train --resume {run}`"
     with pytest.raises(ConfigError, match=told):
         loaded.check_complete("a test")
+    with pytest.raises(ConfigError, match="a recommendation needs a complete run"):
+        loaded.recommend(loaded.dataset.users.ids[0])
+    with pytest.raises(ConfigError, match="an evaluation needs a complete run"):
+        evaluate(loaded)
 
 
 def test_where_the_data_set_of_a_recipe_is():

@@ -24,6 +24,7 @@ NOT_MODELS = {
     "__init__",
     "backbone",
     "base",
+    "batch",
     "catalogue",
     "contrastive",
     "inputs",

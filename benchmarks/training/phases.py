@@ -12,7 +12,8 @@ from torch.optim.optimizer import (
 )
 
 from benchmarks.laps import Laps
-from mmgraph.models.base import Batch, Recommender
+from mmgraph.models.base import Recommender
+from mmgraph.models.batch import Batch
 from mmgraph.training import PairwiseSampler
 
 PHASES = ("sampler", "forward", "backward", "optimiser", "rest")

@@ -16,7 +16,8 @@ from benchmarks.training.kinds import SAMPLER, kind_shares
 from benchmarks.training.phases import WatchedSampler
 from mmgraph.config import Recipe
 from mmgraph.graph import build_graph
-from mmgraph.models.base import Batch, Recommender
+from mmgraph.models.base import Recommender
+from mmgraph.models.batch import Batch
 from mmgraph.run import build_model, load_data
 from mmgraph.study.plan import setting_of
 from mmgraph.training import fit

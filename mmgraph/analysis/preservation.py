@@ -16,7 +16,7 @@ from mmgraph.evaluation import high_degree_items, similarity_change
 from mmgraph.experiment import Observer
 from mmgraph.run import Run
 
-Final = Literal["fused", "per_modality"]
+Final = Literal["fused", "concat", "per_modality"]
 
 _PER_MODALITY = ("modality_vectors", "modality_embeddings", "modality_widths")
 _BINS = 50
@@ -37,8 +37,9 @@ def analyze_preservation(
 
     Args:
         runs: Complete runs of one recipe with different seeds; one is enough, five say more.
-        final: The vectors compared: ``fused``, one for each item (``item_vectors``), or ``per_modality``, those of the
-            same modality (``modality_vectors``).
+        final: The vectors compared: ``fused``, one for each item (``item_vectors``); ``concat``, all that an item has
+            side by side (``encode``), which is another where each user weighs its parts; or ``per_modality``, those of
+            the same modality (``modality_vectors``).
         high_degree: Share of the items that are not of high degree.
         observer: Is told what happens.
 
@@ -119,6 +120,8 @@ def _vectors(run: Run, final: Final, modalities: Sequence[str]) -> Mapping[str, 
     with torch.no_grad():
         if final == "fused":
             return dict.fromkeys(modalities, run.model.item_vectors())
+        if final == "concat":
+            return dict.fromkeys(modalities, run.model.encode().item)
         vectors = run.model.modality_vectors()
     # What a model adds of its own, such as a part for the interactions, has no features to be compared with.
     vectors = {name: vectors[name] for name in modalities if name in vectors}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import quote
 
 import typer
@@ -20,6 +20,7 @@ from mmgraph.cli.console import (
 from mmgraph.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mmgraph.analysis.preservation import Final
     from mmgraph.run import Run
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ DatasetOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="Where to compute: cpu, cuda, cuda:1.")]
 
 _FOLDER = "analysis"
-_FINALS = ("fused", "per_modality")
+_FINALS = ("fused", "concat", "per_modality")
 _LONGEST_NAME = 100
 
 
@@ -50,7 +51,7 @@ def preservation(
     ],
     final: Annotated[
         str,
-        typer.Option(help="Vectors compared with the features: fused, or per_modality."),
+        typer.Option(help="Vectors compared with the features: fused, concat or per_modality."),
     ] = "fused",
     high_degree: Annotated[
         float,
@@ -69,7 +70,7 @@ def preservation(
     """
     if final not in _FINALS:
         raise ConfigError(
-            f"--final must be {' or '.join(_FINALS)} (got {final!r}); choose one of them"
+            f"--final must be one of {', '.join(_FINALS)} (got {final!r}); choose one of them"
         )
     runs = _load(run, dataset=dataset, device=device)
     from mmgraph.analysis import analyze_preservation
@@ -79,11 +80,11 @@ def preservation(
     with observing(quiet=quiet) as observer:
         found = analyze_preservation(
             runs,
-            final="fused" if final == "fused" else "per_modality",
+            final=cast("Final", final),
             high_degree=high_degree,
             observer=observer,
         )
-    name = "preservation" if final == "fused" else "preservation-per-modality"
+    name = "preservation" if final == "fused" else f"preservation-{final.replace('_', '-')}"
     stem = runs[0].path / _FOLDER / name
     _show(print_preservation, found, lambda: save_preservation(stem, found), json=json)
 

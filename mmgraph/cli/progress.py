@@ -161,10 +161,9 @@ class TerminalObserver(RunObserver):
         if self.task is None:
             self.phase("training")
         assert self.task is not None
-        limit = max(recipe.training.max_epochs, report.epoch)
-        note = f"epoch {report.epoch}/{limit}  {self.line.update(report, recipe)}"
+        note = f"epoch {report.epoch}/{report.limit}  {self.line.update(report, recipe)}"
         self.bars.update(
-            self.task, completed=report.epoch, total=limit, note=escape(note), bar=True
+            self.task, completed=report.epoch, total=report.limit, note=escape(note), bar=True
         )
 
     def finish(self) -> None:

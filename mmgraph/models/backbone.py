@@ -1,6 +1,6 @@
 """One model around another: the table ``model.backbone`` of a recipe, and what follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -64,6 +64,11 @@ class WrapperConfig(ModelConfig):
         """Return keys of the backbone's config whose default is another one here."""
         del model
         return {}
+
+    def changes_for(self, modalities: Collection[str]) -> dict[str, Any]:
+        """Return those of the backbone."""
+        inside = self.backbone.changes_for(modalities)
+        return {f"backbone.{key}": value for key, value in inside.items()}
 
     @classmethod
     def read_backbone(cls, value: Any) -> tuple[type[Recommender], dict[str, Any]]:
@@ -144,6 +149,11 @@ class Wrapper(Recommender):
     def graph_defaults(cls, config: WrapperConfig) -> Mapping[str, Any]:
         """Return those of the backbone."""
         return get_model(config.backbone.name).graph_defaults(config.backbone)
+
+    @classmethod
+    def graph_rules(cls, config: WrapperConfig) -> Mapping[str, Any]:
+        """Return those of the backbone."""
+        return get_model(config.backbone.name).graph_rules(config.backbone)
 
     def on_stage(self, stage: Stage) -> None:
         """Tell the backbone."""

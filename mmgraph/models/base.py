@@ -1,14 +1,15 @@
 """What every recommender promises to the trainer, the evaluator and the exporter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.nn import (
     bpr_loss,
     id_embedding,
@@ -16,7 +17,6 @@ from mmgraph.nn import (
 )
 from mmgraph.nn.encoders import Init
 from mmgraph.nn.regularizers import Penalty
-from mmgraph.sparse import SparseAdjacency
 
 ModalityFusion = Literal["none", "joint", "late"]
 """A model may read no features, mix the modalities before it scores, or score by a sum over the modalities."""
@@ -31,68 +31,6 @@ class Paper(NamedTuple):
     authors: str
     year: int
     title: str
-
-
-class Embeddings(NamedTuple):
-    """Final vectors: ``user`` (num_users, dim) and ``item`` (num_items, dim)."""
-
-    user: Tensor
-    item: Tensor
-
-
-class Neighborhood(NamedTuple):
-    """A part of the user-item graph: indices of its users and items, and the joint matrix among them."""
-
-    user: Tensor
-    item: Tensor
-    adjacency: SparseAdjacency
-
-    def rows_of(self, vectors: Embeddings) -> Embeddings:
-        """Return the vectors of its users and items."""
-        return Embeddings(
-            vectors.user.index_select(0, self.user), vectors.item.index_select(0, self.item)
-        )
-
-
-class Batch(NamedTuple):
-    """Triples of user, positive item and sampled negative item; each (batch,) int64.
-
-    A model with several negatives a triple finds them as (batch, num_negatives). With a neighbourhood they name its
-    rows, otherwise users and items themselves.
-    """
-
-    user: Tensor
-    positive: Tensor
-    negative: Tensor
-    neighborhood: Neighborhood | None = None
-
-
-class Rows(NamedTuple):
-    """The vectors that a batch is scored with, a row for each triple; (batch, dim) each.
-
-    Several negatives of a triple are (batch, num_negatives, dim).
-    """
-
-    user: Tensor
-    positive: Tensor
-    negative: Tensor
-
-    def scores(self) -> tuple[Tensor, Tensor]:
-        """Return the inner products of the users with their positive and with their negative items; (batch,) each.
-
-        With several negatives the latter are (batch, num_negatives).
-        """
-        user = self.user if self.negative.dim() == 2 else self.user[:, None]
-        return (self.user * self.positive).sum(dim=1), (user * self.negative).sum(dim=-1)
-
-    def with_first_negative(self) -> Self:
-        """Return the same with the first of several negatives alone; what a subclass carries comes along."""
-        if self.negative.dim() == 2:
-            return self
-        rows = type(self)(self.user, self.positive, self.negative[:, 0])
-        for name, value in getattr(self, "__dict__", {}).items():
-            setattr(rows, name, value)
-        return rows
 
 
 @dataclass(frozen=True)
@@ -130,6 +68,11 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
+
+    def changes_for(self, modalities: Collection[str]) -> dict[str, Any]:
+        """Return the options that name modalities as they are where there are only some of these, by key with dots."""
+        del modalities
+        return {}
 
 
 class EmbeddingConfig(ModelConfig):
@@ -181,6 +124,12 @@ class Recommender(nn.Module):
         self.num_items = int(graph["item"].num_nodes)
 
     @classmethod
+    def reads_features(cls, config: Any) -> bool:
+        """Return whether the items' features are of any use to the model."""
+        del config
+        return cls.modality_fusion != "none"
+
+    @classmethod
     def edges_for(cls, config: Any) -> tuple[str, ...]:
         """Return which optional edges the graph must have: of ``knn``, ``co_item``, ``co_user``."""
         del config
@@ -189,6 +138,12 @@ class Recommender(nn.Module):
     @classmethod
     def graph_defaults(cls, config: Any) -> Mapping[str, Any]:
         """Return keys of the graph's configuration whose default is another one for this model."""
+        del config
+        return {}
+
+    @classmethod
+    def graph_rules(cls, config: Any) -> Mapping[str, Any]:
+        """Return keys of the graph's configuration that have one value for this model, whose equations need it."""
         del config
         return {}
 
@@ -361,42 +316,6 @@ def score_function(model: Recommender) -> Callable[[Tensor], Tensor]:
             return model.score(users, embeddings)
 
     return score
-
-
-def rows_of(vectors: Embeddings, batch: Batch) -> Rows:
-    """Return the rows of a batch's users, positive and negative items."""
-    # index_select: its gradient is the same for any number of threads, that of indexing is not.
-    # Both kinds of item at once: each gradient of a selection is a table of all items.
-    items = vectors.item.index_select(0, torch.cat([batch.positive, batch.negative.flatten()]))
-    positive, negative = items.split([len(batch.positive), batch.negative.numel()])
-    negative = negative.unflatten(0, batch.negative.shape)
-    return Rows(vectors.user.index_select(0, batch.user), positive, negative)
-
-
-def rows_at(table: Tensor, place: Tensor) -> Tensor:
-    """Return rows of a table in the shape of their places.
-
-    Shapes:
-        table (num_rows, dim), place (...) int64; returns (..., dim).
-    """
-    rows: Tensor = table.index_select(0, place.flatten()).unflatten(0, place.shape)
-    return rows
-
-
-def distinct_items(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the items of a batch, each once, and where its positive and its negative ones are among them.
-
-    Shapes:
-        returns (num_distinct,) and (2, batch), int64; with several negatives the latter is (1 + num_negatives, batch).
-
-    Example:
-        >>> batch = Batch(torch.tensor([0, 1]), torch.tensor([7, 3]), torch.tensor([3, 9]))
-        >>> [x.tolist() for x in distinct_items(batch)]
-        [[3, 7, 9], [[1, 0], [0, 2]]]
-    """
-    negatives = batch.negative.unbind(1) if batch.negative.dim() > 1 else [batch.negative]
-    items, place = torch.unique(torch.stack([batch.positive, *negatives]), return_inverse=True)
-    return items, place
 
 
 def _side_by_side(tables: Sequence[Sequence[Tensor]]) -> list[Tensor]:

@@ -8,16 +8,8 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    Stage,
-    rows_of,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import required_features, user_item_adjacency
 from mmgraph.models.terms import RowsAndTerms, terms_of
 from mmgraph.nn import (

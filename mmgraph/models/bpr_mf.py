@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import EmbeddingConfig, Embeddings, IdRecommender, Paper
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper
+from mmgraph.models.batch import Embeddings
 from mmgraph.nn.encoders import Init
 
 

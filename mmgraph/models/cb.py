@@ -8,28 +8,22 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import ITEM_USER, knn_edge_type
-from mmgraph.models.base import (
-    Embeddings,
-    ModelConfig,
-    Paper,
-    Recommender,
-    Stage,
-)
-from mmgraph.models.inputs import required_features
+from mmgraph.models.base import Paper, Recommender, Stage
+from mmgraph.models.batch import Embeddings
+from mmgraph.models.inputs import SharesConfig, required_features
 from mmgraph.nn import item_shares, normalize_rows, shares_of, shrunk_cosine, sum_graphs
 from mmgraph.nn.fusion import keep_present
 from mmgraph.sparse import SparseAdjacency, matmul
 
 
-class CBConfig(ModelConfig):
+class CBConfig(SharesConfig):
     """Options of CB.
 
     Attributes:
         form: ``profile`` compares an item with the user's mean content; ``neighbours`` adds up how much of the item is
             among the nearest neighbours of each item of the history (ItemKNN on content).
         history: Whether the items of a history are averaged or added up; the order of a list is the same.
-        shares: Weight of a modality in the similarity, by name; modalities without one divide what is left up to 1
-            equally.
+        shares: Weight of a modality in the similarity.
         k: Neighbours of each item, for ``neighbours``.
         shrink: Constant that ``neighbours`` adds to the product of both lengths; with 0 the similarity is the cosine.
     """
@@ -37,7 +31,6 @@ class CBConfig(ModelConfig):
     name: Literal["cb"] = "cb"
     form: Literal["profile", "neighbours"] = "profile"
     history: Literal["mean", "sum"] = "mean"
-    shares: dict[str, float] = Field(default_factory=dict)
     k: int = Field(default=10, ge=1)
     shrink: float = Field(default=0.0, ge=0)
 

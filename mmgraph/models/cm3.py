@@ -1,13 +1,15 @@
 """CM3: users near their items, all spread over a sphere, items of like content less than others."""
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError, nearest
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, Stage, rows_of
+from mmgraph.models.base import Paper, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import required_features
 from mmgraph.models.modality_blocks import BlockConfig, BlockRecommender
 from mmgraph.models.terms import RowsAndTerms, terms_of
@@ -50,6 +52,12 @@ class CM3Config(BlockConfig):
     uniform_items: Literal["negative", "positive"] = "negative"
     detach_sim: bool = False
     score_norm: bool = False
+
+    def changes_for(self, modalities: Collection[str]) -> dict[str, Any]:
+        """Return also the order of mixing without other modalities."""
+        order = tuple(name for name in self.mix_order if name in modalities)
+        changed = {} if order == self.mix_order else {"mix_order": order}
+        return {**super().changes_for(modalities), **changed}
 
     @model_validator(mode="after")
     def _check_similarities(self) -> "CM3Config":

@@ -7,13 +7,14 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Embeddings, Paper
-from mmgraph.models.inputs import content_graph
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Embeddings
+from mmgraph.models.inputs import SharesConfig, content_graph
 from mmgraph.models.preferences import UserGraphConfig, UserGraphRecommender
 from mmgraph.nn import LayerStack, LightGCNConv, bpr_loss, weigh_blocks
 
 
-class DRAGONConfig(UserGraphConfig):
+class DRAGONConfig(SharesConfig, UserGraphConfig):
     """Options of DRAGON; ``embedding_dim`` is the width of one modality.
 
     Attributes:
@@ -21,15 +22,13 @@ class DRAGONConfig(UserGraphConfig):
         num_layers: Depth on the user-item graph.
         num_user_layers: Depth on the user-user graph.
         num_item_layers: Depth on the item-item graph.
-        shares: Share of a modality's neighbours in the item graph, by name; modalities without one divide what is
-            left up to 1 equally. The paper gives the image 0.1.
+        shares: Share of a modality's neighbours in the item graph. The paper gives the image 0.1.
         user_weights: Whether users weigh the modalities; without, the score is the plain sum.
         bpr_base: Base of the logarithm of the criterion; the published penalties go with 2.
     """
 
     name: Literal["dragon"] = "dragon"
     num_item_layers: int = Field(default=1, ge=0)
-    shares: dict[str, float] = Field(default_factory=dict)
     user_weights: bool = True
     bpr_base: Literal["e", "2"] = "2"
 
@@ -80,8 +79,8 @@ class DRAGON(UserGraphRecommender):
 
     @classmethod
     def graph_defaults(cls, config: DRAGONConfig) -> dict[str, Any]:
-        """Return items among their own neighbours, and 40 users with plain counts."""
-        return {"include_self": True, "co_user_top_k": 40, "co_normalize": "none"}
+        """Return items among their own neighbours, and 40 users."""
+        return {"include_self": True, "co_user_top_k": 40}
 
     def encode(self) -> Embeddings:
         """Return the modalities side by side."""

@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Embeddings, Paper
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Embeddings
 from mmgraph.models.preferences import UserGraphConfig, UserGraphRecommender
 from mmgraph.nn import ModalityEncoder, bpr_loss, neighbour_repeats, normalize_by_row
 
@@ -78,8 +79,8 @@ class DualGNN(UserGraphRecommender):
 
     @classmethod
     def graph_defaults(cls, config: DualGNNConfig) -> dict[str, Any]:
-        """Return 40 users with plain counts."""
-        return {"co_user_top_k": 40, "co_normalize": "none"}
+        """Return 40 users."""
+        return {"co_user_top_k": 40}
 
     def on_epoch(self, epoch: int) -> None:
         """Draw the repeats of the epoch, where the preset has any."""

@@ -8,17 +8,14 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import USER_ITEM
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    Stage,
-    distinct_items,
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, distinct_items, items_of
+from mmgraph.models.inputs import (
+    SharesConfig,
+    content_graph,
+    required_features,
+    user_item_adjacency,
 )
-from mmgraph.models.inputs import content_graph, required_features, user_item_adjacency
 from mmgraph.nn import (
     LayerStack,
     LightGCNConv,
@@ -33,15 +30,14 @@ from mmgraph.nn.encoders import Init
 from mmgraph.sparse import SparseAdjacency
 
 
-class FREEDOMConfig(EmbeddingConfig):
+class FREEDOMConfig(SharesConfig, EmbeddingConfig):
     """Options of FREEDOM.
 
     Attributes:
         num_layers: Depth on the user-item graph.
         num_item_layers: Depth on the item graph.
         drop: Share of the user-item edges left out of training, others in each epoch.
-        shares: Share of a modality's neighbours in the item graph, by name; modalities without one divide what is
-            left up to 1 equally. The paper gives the image 0.1.
+        shares: Share of a modality's neighbours in the item graph. The paper gives the image 0.1.
         modality_weight: Weight of the criterion on projected content; 0 leaves the projections out.
     """
 
@@ -49,7 +45,6 @@ class FREEDOMConfig(EmbeddingConfig):
     num_layers: int = Field(default=2, ge=0)
     num_item_layers: int = Field(default=1, ge=0)
     drop: float = Field(default=0.8, ge=0, lt=1)
-    shares: dict[str, float] = Field(default_factory=dict)
     modality_weight: float = Field(default=1e-3, ge=0)
     reg_weight: float = Field(default=0.0, ge=0)
     init: Init = "xavier_uniform"
@@ -117,6 +112,11 @@ class FREEDOM(IdRecommender):
         """Return that an item is one of its own neighbours."""
         return {"include_self": True}
 
+    @classmethod
+    def graph_rules(cls, config: FREEDOMConfig) -> dict[str, Any]:
+        """Return the normalisation that the thinned graph of an epoch has, so that the full one has it, too."""
+        return {"ui_norm": "sym"} if config.drop else {}
+
     @property
     def stages(self) -> tuple[Stage, ...]:
         """One stage, with the configured weights of penalty and content."""
@@ -133,6 +133,7 @@ class FREEDOM(IdRecommender):
             num_users=num_users,
             num_items=num_items,
             drop=self.config.drop,
+            policy="degree",
             seed=self.seed,
             epoch=epoch,
         )
@@ -154,12 +155,11 @@ class FREEDOM(IdRecommender):
         return terms
 
     def _modality_loss(self, content: ModalityEncoders, user: Tensor, batch: Batch) -> Tensor:
-        items, place = distinct_items(batch)
+        items, places = distinct_items(batch)
         has = content.has(items)
         losses = []
         for name, encoded in content(items).items():
-            positive, negative = encoded.index_select(0, place.view(-1)).chunk(2)
-            scores = (user * positive).sum(dim=1), (user * negative).sum(dim=1)
-            both = has[name].index_select(0, place.view(-1)).view_as(place).all(dim=0)
-            losses.append(bpr_loss(*scores, both))
+            scores = Rows(user, *items_of(encoded, places)).scores()
+            positive, negative = items_of(has[name], places)
+            losses.append(bpr_loss(*scores, positive & negative))
         return torch.stack(losses).sum()

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import ITEM_USER
-from mmgraph.models.base import Embeddings, Paper
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Embeddings
 from mmgraph.models.preferences import PreferenceConfig, PreferenceRecommender
 from mmgraph.nn import (
     LayerStack,

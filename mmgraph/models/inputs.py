@@ -1,8 +1,10 @@
 """What models read from their graph: the joint matrix, the features, the content neighbours."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -11,6 +13,26 @@ from mmgraph.graph.schema import ITEM_USER, USER_ITEM, item_features, knn_edge_t
 from mmgraph.models.base import ModelConfig
 from mmgraph.nn import joint_adjacency, mix_item_graphs, shares_of
 from mmgraph.sparse import SparseAdjacency
+
+
+class SharesConfig(ModelConfig):
+    """What models have that mix the modalities by fixed shares.
+
+    Attributes:
+        shares: Share of a modality, by name; modalities without one divide what is left up to 1 equally.
+    """
+
+    shares: dict[str, float] = Field(default_factory=dict)
+
+    def changes_for(self, modalities: Collection[str]) -> dict[str, Any]:
+        """Return the shares of these modalities, if others have one; none if theirs are all zero."""
+        kept = {name: share for name, share in self.shares.items() if name in modalities}
+        if len(kept) == len(modalities) and not any(kept.values()):
+            kept = {}
+        return {
+            **super().changes_for(modalities),
+            **({} if kept == self.shares else {"shares": kept}),
+        }
 
 
 def content_graph(graph: HeteroData, shares: Mapping[str, float]) -> SparseAdjacency:

@@ -1,11 +1,13 @@
 """What LATTICE and MICRO share: item graphs that are partly learned, chosen once an epoch."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
 
 from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.schema import knn_edge_type
@@ -23,7 +25,7 @@ class LatentStructureConfig(EmbeddingConfig):
         feature_dim: Width of the projected features.
         num_layers: Depth on the user-item graph; 0 is the variant on matrix factorisation.
         num_item_layers: Depth on the item graphs.
-        k: Neighbours of an item in each graph, itself included.
+        k: Neighbours of an item in each graph; in the learned ones itself among them if it is in the raw ones.
         skip: Share of the graphs of raw features, the papers' lambda.
         preset: ``paper``, or ``as_released``, which smooths users and items with ``rw_self``.
     """
@@ -66,7 +68,7 @@ class LatentStructure(IdRecommender):
             features,
             [(edges.edge_index, edges.edge_weight) for edges in raw],
             dim=config.feature_dim,
-            nearest=partial(_nearest, k=config.k),
+            nearest=partial(_nearest, k=config.k, include_self=_has_loops(raw)),
         )
         self._epoch_graphs: list[ItemGraph] = []
 
@@ -96,5 +98,9 @@ class LatentStructure(IdRecommender):
         return graphs
 
 
-def _nearest(x: Tensor, present: Tensor, *, k: int) -> Tensor:
-    return knn_graph(x, k, include_self=True, mask=present)[0]
+def _has_loops(graphs: Sequence[EdgeStorage]) -> bool:
+    return any(bool((edges.edge_index[0] == edges.edge_index[1]).any()) for edges in graphs)
+
+
+def _nearest(x: Tensor, present: Tensor, *, k: int, include_self: bool) -> Tensor:
+    return knn_graph(x, k, include_self=include_self, mask=present)[0]

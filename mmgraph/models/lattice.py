@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.latent_structure import LatentStructure, LatentStructureConfig
 from mmgraph.nn import normalize_rows, sum_graphs
 from mmgraph.nn.learned_graphs import ItemGraph
@@ -53,7 +54,12 @@ class LATTICE(LatentStructure):
 
     def __init__(self, graph: HeteroData, config: LATTICEConfig) -> None:
         super().__init__(graph, config)
-        self.modality_weight = nn.Parameter(torch.zeros(len(self.content.names)))
+        self.modality_weight: Tensor
+        weight = torch.zeros(len(self.content.names))
+        if len(weight) > 1:
+            self.modality_weight = nn.Parameter(weight)
+        else:  # the softmax of one number is one, whatever the number
+            self.register_buffer("modality_weight", weight, persistent=False)
 
     def item_graph(self) -> ItemGraph:
         """Return the mixed graph of the present parameters; gradients reach projections and weights."""

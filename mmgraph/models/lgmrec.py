@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
 from mmgraph.models.inputs import items_of_users, required_features, user_item_adjacency
 from mmgraph.models.terms import RowsAndTerms

@@ -5,15 +5,8 @@ from typing import Literal
 from pydantic import Field
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    rows_of,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.nn import UserItemPropagation
 from mmgraph.nn.encoders import Init

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import required_features
 from mmgraph.models.modality_blocks import BlockConfig, BlockRecommender
 from mmgraph.models.terms import RowsAndTerms, terms_of

@@ -8,15 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import (
-    Batch,
-    Embeddings,
-    ModelConfig,
-    Paper,
-    Recommender,
-    Stage,
-    distinct_items,
-)
+from mmgraph.models.base import ModelConfig, Paper, Recommender, Stage
+from mmgraph.models.batch import Batch, Embeddings, distinct_items
 from mmgraph.models.inputs import required_features
 from mmgraph.nn import (
     ContentProjector,
@@ -151,11 +144,12 @@ class MAML(Recommender):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``hinge``, and ``feature`` and ``covariance`` if they have a weight."""
         config, size = self.config, len(batch.user)
-        items, place = distinct_items(batch)
+        items, places = distinct_items(batch)
         point, content = self.item_embedding.index_select(0, items), self.content(items)
         users = self.user_embedding.index_select(0, batch.user)
         asking, asked = self.attention.sides(users, point, content)
-        distance = self.attention.distances(asking.unsqueeze(1), asked.rows(place.t()))
+        place = torch.cat([places.positive[:, None], places.negative.view(size, -1)], dim=1)
+        distance = self.attention.distances(asking.unsqueeze(1), asked.rows(place))
         positive, negative = distance[:, 0], distance[:, 1:]
         hinge = rank_weighted_hinge(
             positive, negative, margin=config.margin, num_items=self.num_items

@@ -12,7 +12,8 @@ from mmgraph.errors import ConfigError
 from mmgraph.graph.schema import item_features
 from mmgraph.models import get_model
 from mmgraph.models.backbone import Wrapper, WrapperConfig
-from mmgraph.models.base import Batch, Embeddings, Paper, Recommender, Rows, Stage
+from mmgraph.models.base import Paper, Recommender, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows
 from mmgraph.models.per_modality import OnePerModality
 from mmgraph.nn import ItemWeights, ScoredItems, calibration_loss, modality_scores
 from mmgraph.nn.calibration import KLTarget

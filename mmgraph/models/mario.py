@@ -11,14 +11,8 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import USER_ITEM
 from mmgraph.models.backbone import Wrapper, WrapperConfig
-from mmgraph.models.base import (
-    Batch,
-    Embeddings,
-    Paper,
-    Rows,
-    Stage,
-    distinct_items,
-)
+from mmgraph.models.base import Paper, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, distinct_items
 from mmgraph.models.inputs import required_features
 from mmgraph.nn import (
     BufferList,
@@ -185,7 +179,7 @@ class MARIO(Wrapper):
         items, places = distinct_items(batch)
         encoded, present = self.encoders(items), self._present(items)
         rows = [inside.user]
-        for own, place in zip(inside[1:], places, strict=True):
+        for own, place in zip(inside[1:], places[1:3], strict=True):
             parts = [own, *(x.index_select(0, place) for x in encoded.values())]
             masks = [has.index_select(0, place) for has in present]
             rows.append(self.head(inside.user, parts, masks))

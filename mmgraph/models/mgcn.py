@@ -7,8 +7,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
-from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, renumbered
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, renumbered, rows_of
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
 from mmgraph.models.inputs import (
     item_content_graph,
     items_of_users,

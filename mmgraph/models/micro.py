@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, distinct_items, rows_of
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, distinct_items, rows_of
 from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
 from mmgraph.models.latent_structure import LatentStructure, LatentStructureConfig
 from mmgraph.models.terms import RowsAndTerms

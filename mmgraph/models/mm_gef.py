@@ -11,15 +11,8 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.schema import CO_ITEM, USER_ITEM
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    rows_of,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import required_features, user_item_adjacency
 from mmgraph.nn import (
     BufferList,
@@ -75,12 +68,21 @@ class MMGEFConfig(EmbeddingConfig):
     reg_rows: Literal["ego", "final"] = "final"
     init: Init = "xavier_uniform"
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the content graph is that of raw features and never changes."""
+        return self.rebuild == "frozen" or self.graph_features == "raw"
+
     @model_validator(mode="after")
-    def _check_depth(self) -> Self:
+    def _check_keys(self) -> Self:
         if self.num_item_layers > 1 and self.graph_norm == "none":
             raise ValueError(
                 f"num_item_layers above 1 needs graph_norm 'row' or 'sym' (got {self.num_item_layers} "
                 "layers and 'none'); set model.graph_norm"
+            )
+        if self.is_frozen and 0 < self.skip < 1:
+            raise ValueError(
+                f"skip must be 0 or 1 where raw features alone choose the neighbours (got {self.skip:g}); remove skip"
             )
         return self
 
@@ -135,8 +137,7 @@ class MMGEF(IdRecommender):
             norm=config.graph_norm,
         )
         fuse = partial(EarlyFusion, values, masks, mode=config.fusion, unit=config.unit_features)
-        frozen = config.rebuild == "frozen" or config.graph_features == "raw"
-        self.skip = 1.0 if frozen else config.skip
+        self.skip = 1.0 if config.is_frozen else config.skip
         self.fusion = fuse(out_dim=config.embedding_dim) if self.skip < 1 else None
         self.raw_graph = BufferList(self._nearest(fuse(out_dim=None))[1] if self.skip else ())
         count = torch.bincount(graph[USER_ITEM].edge_index[1], minlength=self.num_items)

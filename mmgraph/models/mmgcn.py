@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows
 from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.models.preferences import PreferenceConfig, PreferenceRecommender
 from mmgraph.nn import MMGCNConv, ModalityEncoder, freeze_parameters

@@ -7,22 +7,22 @@ from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import EmbeddingConfig, Embeddings, Recommender
-from mmgraph.models.inputs import content_graph, user_item_adjacency
+from mmgraph.models.base import EmbeddingConfig, Recommender
+from mmgraph.models.batch import Embeddings
+from mmgraph.models.inputs import SharesConfig, content_graph, user_item_adjacency
 from mmgraph.nn import LayerStack, LightGCNConv, ModalityUserItemGCN, l2_penalty, weigh_blocks
 from mmgraph.nn.encoders import Init
 from mmgraph.nn.regularizers import Penalty
 
 
-class BlockConfig(EmbeddingConfig):
+class BlockConfig(SharesConfig, EmbeddingConfig):
     """Options of models of blocks; ``embedding_dim`` is the width of one, of which there is one more than modalities.
 
     Attributes:
         hidden_dim: Width inside of the content encoders.
         num_layers: Depth on the user-item graph.
         num_item_layers: Depth on the item graph.
-        shares: Share of a modality's neighbours in the item graph, by name; modalities without one divide what is
-            left up to 1 equally. The authors of CM3 and LIRDRec give the image 0.1.
+        shares: Share of a modality's neighbours in the item graph. The authors of CM3 and LIRDRec give the image 0.1.
         reg_kind: Of the penalty, which is on the final rows of all users and items.
         init: Of the users' preferences.
     """
@@ -30,7 +30,6 @@ class BlockConfig(EmbeddingConfig):
     hidden_dim: int = Field(default=256, ge=1)
     num_layers: int = Field(default=2, ge=0)
     num_item_layers: int = Field(default=1, ge=0)
-    shares: dict[str, float] = Field(default_factory=dict)
     reg_weight: float = Field(default=0.0, ge=0)
     reg_kind: Penalty = "mean_sq"
     reg_rows: Literal["final"] = "final"

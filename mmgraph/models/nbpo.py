@@ -8,17 +8,10 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError
+from mmgraph.models import get_model
 from mmgraph.models.backbone import Wrapper, WrapperConfig
-from mmgraph.models.base import (
-    Batch,
-    Embeddings,
-    Paper,
-    Recommender,
-    Rows,
-    Stage,
-    distinct_items,
-    rows_at,
-)
+from mmgraph.models.base import Paper, Recommender, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, distinct_items, items_of
 from mmgraph.models.inputs import required_features
 from mmgraph.nn import FlipFactors, NoisyLabelCriterion, l2_penalty, noisy_label_loss
 
@@ -103,6 +96,13 @@ class NBPO(Wrapper):
                 self.num_users, self.num_items, config.flip_dim, features=features
             )
 
+    @classmethod
+    def reads_features(cls, config: NBPOConfig) -> bool:
+        """Return whether the flip factors or the backbone are made from features."""
+        if config.criterion != "bpo" and config.flip_from == "features":
+            return True
+        return get_model(config.backbone.name).reads_features(config.backbone)
+
     @property
     def num_negatives(self) -> int:
         """As configured."""
@@ -130,10 +130,10 @@ class NBPO(Wrapper):
         """Return the criterion by its name, the penalties of the backbone, and ``flip_reg`` if it has a weight."""
         criterion, rows = self.config.criterion, self.batch_rows(batch)
         voted, unvoted = rows.scores()
-        flips, penalty = self._flips(batch)
+        (voted_flips, unvoted_flips), penalty = self._flips(batch)
         loss = noisy_label_loss(
-            (voted, flips[0]),
-            (unvoted, flips[1:].t().reshape(unvoted.shape)),
+            (voted, voted_flips),
+            (unvoted, unvoted_flips),
             criterion=criterion,
             clip=_RELEASED_CLIP if self.released else None,
         )
@@ -145,18 +145,19 @@ class NBPO(Wrapper):
         own = self.backbone.penalties(alone, rows.with_first_negative())
         return {criterion: loss, **own, **penalty}
 
-    def _flips(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the flip logits of positive and negative items, one row for each, and the penalty on the factors."""
-        items, place = distinct_items(batch)
+    def _flips(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], dict[str, Tensor]]:
+        """Return the flip logits of positive and of negative items, and the penalty on the factors."""
         if self.flips is None:
-            return torch.zeros(place.shape, device=place.device), {}
+            none = batch.negative.new_zeros((), dtype=torch.get_default_dtype())
+            return (none, none), {}
+        items, places = distinct_items(batch)
         user, factors = self.flips(batch.user, items)
-        item = rows_at(factors, place)
-        logits = (user * item).sum(dim=-1)
+        rows = Rows(user, *items_of(factors, places))
+        logits = rows.scores()
         if not self.config.flip_reg_weight:
             return logits, {}
         if self.released:
             tables = self.flips.flip_user, self.flips.of_items()
             squares = torch.stack([table.square().sum() for table in tables]).sum()
             return logits, {"flip_reg": squares / (2 * len(batch.user))}
-        return logits, {"flip_reg": l2_penalty([user, item[0], item[1]], kind="half_sq")}
+        return logits, {"flip_reg": l2_penalty(rows.with_first_negative(), kind="half_sq")}

@@ -8,15 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    rows_of,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import user_item_adjacency
 from mmgraph.nn import NGCFConv, normalize_rows
 from mmgraph.nn.conv.ngcf_conv import Preset

@@ -10,14 +10,8 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError
 from mmgraph.graph.schema import feature_key, knn_edge_type, modalities_of, presence_key
-from mmgraph.models.base import (
-    Batch,
-    Embeddings,
-    ModelConfig,
-    Recommender,
-    Rows,
-    Stage,
-)
+from mmgraph.models.base import ModelConfig, Recommender, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows
 from mmgraph.models.inputs import required_features
 
 
@@ -46,7 +40,7 @@ class OnePerModality(Recommender):
         model: A class whose scores are inner products.
 
     Raises:
-        ConfigError: the model's scores are no inner products.
+        ConfigError: the model's scores are no inner products, or its config names other modalities.
 
     Example:
         >>> from mmgraph.models.vbpr import VBPR, VBPRConfig
@@ -61,8 +55,16 @@ class OnePerModality(Recommender):
     def __init__(self, graph: HeteroData, config: ModelConfig, model: type[Recommender]) -> None:
         super().__init__(graph, config)
         self.modalities = tuple(required_features(graph, config))
+        for key in config.changes_for(self.modalities):
+            raise ConfigError(
+                f"model.backbone.{key} must name modalities of the data set (got {getattr(config, key)}); "
+                f"known: {', '.join(self.modalities)}"
+            )
         self.copies = nn.ModuleList(
-            model(with_one_modality(graph, name), config) for name in self.modalities
+            model(
+                with_one_modality(graph, name), config.model_copy(update=config.changes_for([name]))
+            )
+            for name in self.modalities
         )
         self._widths = {
             name: _width(copy_) for name, copy_ in zip(self.modalities, self._each(), strict=True)
@@ -90,9 +92,21 @@ class OnePerModality(Recommender):
         """Return what each copy scores the batch with, side by side."""
         return JoinedRows.of([copy_.batch_rows(batch) for copy_ in self._each()])
 
+    def criterion(self, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return that of each copy."""
+        return next(self._each()).criterion(positive, negative)
+
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return the sums of the copies' terms."""
-        assert isinstance(rows, JoinedRows)
+        """Return the sums of the copies' terms.
+
+        Raises:
+            TypeError: the rows are not those that :meth:`batch_rows` has made.
+        """
+        if not isinstance(rows, JoinedRows):
+            raise TypeError(
+                f"penalties() must be given the rows that batch_rows() returned (got {type(rows).__name__}); "
+                "pass them on"
+            )
         terms: dict[str, Tensor] = {}
         for copy_, own in zip(self._each(), rows.parts, strict=True):
             for name, value in copy_.penalties(batch, own).items():

@@ -1,7 +1,7 @@
 """Models whose users have a preference in each modality: beside ids, or smoothed over shared items."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -9,13 +9,8 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from mmgraph.graph.schema import CO_USER
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    IdRecommender,
-    Recommender,
-    Rows,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Recommender
+from mmgraph.models.batch import Batch, Rows
 from mmgraph.models.inputs import required_features, user_item_adjacency
 from mmgraph.nn import (
     LayerStack,
@@ -143,6 +138,11 @@ class UserGraphRecommender(Recommender):
         self.user_layers = LayerStack(
             LightGCNConv(), num_layers=config.num_user_layers, combine="last"
         )
+
+    @classmethod
+    def graph_rules(cls, config: UserGraphConfig) -> dict[str, Any]:
+        """Return that users are joined by plain counts, of which the softmax is."""
+        return {"co_normalize": "none"}
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return ``reg`` on the preferences of the batch's users and on all weights, if it has a weight."""

@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import Batch, Embeddings, Paper, Rows, rows_of
-from mmgraph.models.contrastive import Contrastive, ContrastiveConfig, renumbered
+from mmgraph.models.base import Paper
+from mmgraph.models.batch import Batch, Embeddings, Rows, renumbered, rows_of
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
 from mmgraph.models.inputs import required_features, user_item_adjacency
 from mmgraph.models.terms import RowsAndTerms
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, UserItemPropagation, info_nce

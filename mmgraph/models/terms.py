@@ -5,7 +5,7 @@ from typing import Self
 
 from torch import Tensor
 
-from mmgraph.models.base import Rows
+from mmgraph.models.batch import Rows
 
 
 class RowsAndTerms(Rows):

@@ -7,17 +7,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    Paper,
-    Rows,
-    Stage,
-    distinct_items,
-    rows_at,
-)
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper, Stage
+from mmgraph.models.batch import Batch, Embeddings, Rows, distinct_items, items_of
 from mmgraph.models.inputs import required_features
 from mmgraph.nn import ModalityEncoder, ModalityEncoders, id_embedding
 from mmgraph.nn.encoders import Init
@@ -102,15 +93,10 @@ class VBPR(IdRecommender):
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return the same of a batch; its distinct items alone are projected."""
-        items, place = distinct_items(batch)
-        places = place[0], place[1:].t().reshape(batch.negative.shape)
-        content = self._content(items)
+        items, places = distinct_items(batch)
         user, *ids = self.ego_rows(batch)
-        positive, negative = (
-            self._of_item(own, rows_at(content, where))
-            for own, where in zip(ids, places, strict=True)
-        )
-        return Rows(self._of_user(user), positive, negative)
+        content = items_of(self._content(items), places)
+        return Rows(self._of_user(user), *map(self._of_item, ids, content))
 
     def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
         """Return ``reg`` on the trainable rows of the batch and ``content_reg``, each if it has a weight."""

@@ -84,11 +84,18 @@ class EdgeFusion(nn.Module):
             self.weight = nn.Parameter(torch.zeros(2))
 
     def forward(self, first: Tensor, second: Tensor, rowptr: Tensor | None = None) -> Tensor:
-        """Return the fused weight of every edge; ``neighbour`` needs to know whose edges they are."""
+        """Return the fused weight of every edge; ``neighbour`` needs to know whose edges they are.
+
+        Raises:
+            TypeError: it is not told.
+        """
         if self.attention == "none":
             return first + second
         if self.attention == "neighbour":
-            assert rowptr is not None
+            if rowptr is None:
+                raise TypeError(
+                    "attention 'neighbour' needs rowptr (got None); pass where each item's edges begin"
+                )
             return segment_softmax(self.weight[0] * first + self.weight[1] * second, rowptr)
         # A softmax over two logits is a sigmoid of their difference: one pass over the edges instead of three.
         difference = self.bias[0] - self.bias[1]

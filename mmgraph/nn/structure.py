@@ -1,5 +1,6 @@
 """Item graphs whose weights are part of the model: differentiable weights on a fixed or re-chosen set of edges."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -15,6 +16,7 @@ WeightedEdges = tuple[Tensor, Tensor]
 
 
 _GATHERED = 1 << 22  # numbers of rows gathered at once
+_ROUNDING = 1e-9  # shares written in decimals sum to 1 no better than this
 
 
 class FusedItemGraph(NamedTuple):
@@ -165,13 +167,16 @@ def shares_of(given: Mapping[str, float], names: Sequence[str]) -> dict[str, flo
                 f"model.shares must name modalities of the data set (got {name!r}){nearest(name, names)}"
             )
         if share < 0:
-            raise ConfigError(f"model.shares must not be negative (got {share} for {name!r})")
-    rest, total = [name for name in names if name not in given], sum(given.values())
-    if total > 1 or (not rest and total == 0):
+            raise ConfigError(
+                f"model.shares must not be negative (got {share} for {name!r}); 0 leaves it out"
+            )
+    rest, total = [name for name in names if name not in given], math.fsum(given.values())
+    if total > 1 + _ROUNDING or (not rest and total == 0):
         raise ConfigError(
             f"model.shares must sum to more than 0 and at most 1 (got {total:g}); lower them"
         )
-    return {name: given.get(name, (1 - total) / max(len(rest), 1)) for name in names}
+    left = max(1 - total, 0.0) / max(len(rest), 1)
+    return {name: given.get(name, left) for name in names}
 
 
 def item_shares(shares: Sequence[float], present: Sequence[Tensor]) -> Tensor:

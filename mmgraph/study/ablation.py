@@ -110,27 +110,29 @@ def modality_variants(setting: Setting) -> dict[str, Mapping[str, Any]]:
         ConfigError: the model reads no features, or there are fewer than two modalities.
         DataError: the data set's card cannot be read.
     """
-    data, model = setting.values["data"], get_model(setting.values["model"]["name"])
+    data, config = setting.values["data"], Recipe.build(setting.values, origin=setting.label).model
     folder = bundled_datasets().get(data["dataset"], Path(data["dataset"]))
     names = list(data.get("modalities") or read_card(folder).features)
-    if model.modality_fusion == "none":
+    if not get_model(config.name).reads_features(config):
         raise ConfigError(
-            f"{setting.label}: variants by modality need a model that reads features (got "
-            f"{setting.values['model']['name']!r}); leave out --by-modality"
+            f"{setting.label}: variants by modality need a model that reads features (got {config.name!r}); "
+            "leave out --by-modality"
         )
     if len(names) < 2:
         raise ConfigError(
             f"{setting.label}: variants by modality need at least two of them (got {', '.join(names) or 'none'}); "
             "leave out --by-modality, or add [features.<name>] to dataset.toml"
         )
-    variants: dict[str, Mapping[str, Any]] = {
-        f"{name} alone": {"data.modalities": [name]} for name in names
-    }
+    parts = {f"{name} alone": [name] for name in names}
     if len(names) > 2:
-        for name in names:
-            others = [other for other in names if other != name]
-            variants[f"w/o {name}"] = {"data.modalities": others}
-    return variants
+        parts |= {f"w/o {name}": [other for other in names if other != name] for name in names}
+    return {
+        label: {
+            "data.modalities": kept,
+            **{f"model.{key}": value for key, value in config.changes_for(kept).items()},
+        }
+        for label, kept in parts.items()
+    }
 
 
 def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[str, Any]]:

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from mmgraph.errors import ConfigError, FitError, nearest
-from mmgraph.report import check_drawing, write_result
+from mmgraph.report import write_result
 from mmgraph.report.study import draw_tested
-from mmgraph.study.missing import Part, missing_trials
+from mmgraph.study.missing import Part
 from mmgraph.study.plan import (
     Study,
-    build_all,
     dataset_name,
     one_dataset,
     seeds_from,
     setting_of,
     told_overrides,
 )
-from mmgraph.study.pool import StudyObserver, run_trials
+from mmgraph.study.pool import StudyObserver
 from mmgraph.study.table import (
     Record,
     Row,
@@ -27,6 +26,7 @@ from mmgraph.study.table import (
     study_record,
 )
 from mmgraph.study.trial import Place
+from mmgraph.study.work import do_missing, reason_of
 
 METRIC = "recall@20"
 RESULT = "comparison"
@@ -133,22 +133,15 @@ def do_study(
         ConfigError: a trial cannot be trained, or the rows could not be compared; nothing was trained.
         FitError: no row, or not the reference, came to its end with all seeds.
     """
-    check_drawing()
-    build_all(study.settings)
     chooses = against is None and len(study.settings) > 1
     parts: tuple[Part, ...] = ("valid", "test") if chooses else ("test",)
-    missing = missing_trials(study.trials(), parts=parts, metric=metric)
-    study.check_folder()
-    observer = observer or StudyObserver()
-    total = len(study.settings) * len(study.seeds)
-    observer.begins(total, total - len(missing))
-    failures = run_trials(missing, observer, place=place or Place())
+    failures = do_missing(study, parts=parts, metric=metric, place=place, observer=observer)
     rows = rows_of(study)
     whole = [row for row in rows if row.is_whole(study.seeds)]
     if not whole or (against is not None and against not in [row.label for row in whole]):
         raise FitError(
             f"nothing can be compared: {against or 'no row'} {'did not come' if against else 'came'} to its end with "
-            f"all seeds; {_reason(failures, against)}"
+            f"all seeds; {reason_of(failures, against)}"
         )
     reference = _reference(whole, against, metric, chooses=chooses)
     metrics = shown_metrics(rows, "test", metric)
@@ -173,9 +166,3 @@ def _reference(whole: Sequence[Row], against: str | None, metric: str, *, choose
     if chooses:
         return max(whole, key=lambda row: row.mean("valid", metric))
     return next(row for row in whole if against in (None, row.label))
-
-
-def _reason(failures: Mapping[tuple[str, int], str], label: str | None) -> str:
-    """Return why a row lacks a run, or any row."""
-    reasons = (text for (failed, _), text in failures.items() if label in (None, failed))
-    return next(reasons, "the same command trains what is missing")

@@ -1,9 +1,9 @@
 """The settings a sweep tries: values by key, all their combinations or some of them."""
 
+import math
 import random
 import tomllib
-from collections.abc import Mapping, Sequence
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -111,14 +111,32 @@ def grid_points(grid: Grid, *, trials: int | None, seed: int) -> list[dict[str, 
         >>> grid_points({"a": [1, 2], "b": [3]}, trials=None, seed=0)
         [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
     """
-    points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    if trials is None:
-        return points
-    if trials < 1:
+    count = grid_size(grid)
+    if trials is not None and trials < 1:
         raise ConfigError(
             f"--trials must be at least 1 (got {trials}); leave it out for the whole grid"
         )
-    if trials >= len(points):
-        return points
-    kept = random.Random(int(seed)).sample(range(len(points)), trials)
-    return [points[number] for number in sorted(kept)]
+    numbers: Iterable[int] = range(count)
+    if trials is not None and trials < count:
+        # A grid may be far larger than what is tried of it, so its settings are counted and not listed.
+        numbers = sorted(random.Random(int(seed)).sample(range(count), trials))
+    return [_point(grid, number) for number in numbers]
+
+
+def grid_size(grid: Grid) -> int:
+    """Return how many settings a grid has.
+
+    Example:
+        >>> grid_size({"a": [1, 2], "b": [3, 4, 5]})
+        6
+    """
+    return math.prod(map(len, grid.values()))
+
+
+def _point(grid: Grid, number: int) -> dict[str, Any]:
+    """Return the setting with a number; the last key changes fastest."""
+    point = {}
+    for key, values in reversed(grid.items()):
+        number, place = divmod(number, len(values))
+        point[key] = values[place]
+    return {key: point[key] for key in grid}

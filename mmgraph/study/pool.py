@@ -62,7 +62,7 @@ def run_trials(
                     if event.kind in _LAST:
                         break
         return failures
-    with _threads(place.threads):
+    with _threads(place.threads or (1 if place.jobs > 1 else None)):
         for trial in trials:
             told(trial, Event("started"))
             run_trial(trial, partial(told, trial), place=place)

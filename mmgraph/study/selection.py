@@ -1,30 +1,27 @@
 """A grid of settings over seeds; what is chosen is chosen on the validation part, and only that is shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmgraph import __version__
 from mmgraph.errors import ConfigError, FitError
 from mmgraph.files import write_file
-from mmgraph.report import check_drawing, write_result
+from mmgraph.report import write_result
 from mmgraph.report.study import draw_sweep, point_label
-from mmgraph.study.grid import check_grid, grid_points, parse_grid
-from mmgraph.study.missing import missing_trials
+from mmgraph.study.grid import check_grid, grid_points, grid_size, parse_grid
 from mmgraph.study.plan import (
-    Setting,
     Study,
-    build_all,
     dataset_name,
     one_dataset,
     seeds_from,
     setting_of,
     told_overrides,
 )
-from mmgraph.study.pool import StudyObserver, run_trials
+from mmgraph.study.pool import StudyObserver
 from mmgraph.study.table import Record, Row, rows_of, shown_metrics, study_record
 from mmgraph.study.trial import Place
+from mmgraph.study.work import Failures, do_missing, reason_of
 from mmgraph.toml import to_toml
 
 RESULT = "sweep"
@@ -81,17 +78,10 @@ def sweep(
     name = dataset_name(one_dataset(settings))
     folder = Path(out) if out is not None else Path("runs") / name / f"sweep-{base.folder_name}"
     study = Study(folder, settings, in_a_row)
-    build_all(settings)
     target = None if write is None else _check_target(Path(write))
-    check_drawing()
-    missing = missing_trials(study.trials(), parts=("valid",))
-    study.check_folder()
-    observer = observer or StudyObserver()
-    total = len(settings) * len(study.seeds)
-    observer.begins(total, total - len(missing))
-    failures = run_trials(missing, observer, place=place or Place())
+    failures = do_missing(study, parts=("valid",), place=place, observer=observer)
     point_of = dict(zip((s.label for s in settings), points, strict=True))
-    rows, metric = _best_first(study, failures.values())
+    rows, metric = _best_first(study, failures)
     record = {
         **study_record("sweep", study, rows, failures),
         "options": {
@@ -103,7 +93,7 @@ def sweep(
         "source": base.source,
         "grid": values,
         "tried": len(points),
-        "of": len(list(product(*values.values()))),
+        "of": grid_size(values),
         "metric": metric,
         "metrics": shown_metrics(rows, "valid", metric),
         "chosen": dict(point_of[rows[0].label]),
@@ -119,12 +109,12 @@ def sweep(
     return {**record, "files": [str(path) for path in files]}
 
 
-def _best_first(study: Study, failures: Iterable[str]) -> tuple[list[Row], str]:
+def _best_first(study: Study, failures: Failures) -> tuple[list[Row], str]:
     """Return the settings with all seeds, the best by the mean of the recipes' own metric first, and that metric."""
     rows = [row for row in rows_of(study) if row.is_whole(study.seeds)]
     if not rows:
         raise FitError(
-            f"nothing can be chosen: no setting came to its end with all seeds; {next(iter(failures))}"
+            f"nothing can be chosen: no setting came to its end with all seeds; {reason_of(failures)}"
         )
     metric = rows[0].runs[0].recipe.evaluation.select_by
     # Python's sort is stable: of equal ones the first of the grid.
@@ -146,7 +136,7 @@ def recipe_text(row: Row, record: Mapping[str, Any]) -> str:
         *([f"# Failed: {'; '.join(failed)}."] if failed else []),
     ]
     text = "".join(f"{line}\n" for line in lines)
-    return f"{text}\n{to_toml(_without_none(row.setting))}"
+    return f"{text}\n{to_toml(_without_none(row.setting.values))}"
 
 
 def failed_labels(record: Mapping[str, Any]) -> list[str]:
@@ -159,11 +149,12 @@ def failed_labels(record: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(failure["label"] for failure in record["failed"]))
 
 
-def _without_none(setting: Setting) -> dict[str, Any]:
-    """Return its values; what has no value in TOML is what a key that is left out has."""
+def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table of values; what has no value in TOML is what a key that is left out has."""
     return {
-        table: {k: v for k, v in keys.items() if v is not None} if isinstance(keys, dict) else keys
-        for table, keys in setting.values.items()
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in table.items()
+        if value is not None
     }
 
 

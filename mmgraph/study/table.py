@@ -178,10 +178,13 @@ def environment_of(runs: Sequence[Run]) -> tuple[Record, dict[str, list[Any]]]:
     """Return what runs were made with: what all share, and the different values of what they do not.
 
     Returns:
-        The shared part, as ``environment.json`` has it, and by key with dots the values of the others, in the order
-        of the runs.
+        The shared part, as ``environment.json`` has it and with the device, and by key with dots the values of the
+        others, in the order of the runs.
     """
-    tables = [run.folder.read_json(names.ENVIRONMENT) for run in runs]
+    tables = [
+        {**run.folder.read_json(names.ENVIRONMENT), "device": run.folder.facts()["device"]}
+        for run in runs
+    ]
     differing: dict[str, list[Any]] = {}
 
     def shared(found: Sequence[Any], path: str) -> Record:

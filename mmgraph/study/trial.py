@@ -87,7 +87,7 @@ class Place:
     Attributes:
         jobs: Trials at a time; more than one are processes of their own.
         threads: Threads of each; None is one where there are several jobs, else as many as torch has.
-        device: Of the models.
+        device: Of the models; a run that was begun goes on where it began.
         cache: Folder of built graphs.
     """
 
@@ -177,8 +177,7 @@ class _Teller(Observer):
         if report.is_best and report.valid is not None:
             self.best = f"best {metric} {report.valid[metric]:.4f} at {report.epoch}"
         if time.monotonic() - self.told_at >= _SECONDS_BETWEEN_EPOCHS:
-            limit = max(recipe.training.max_epochs, report.epoch)
-            self.tell(Event("epoch", self.best, epoch=report.epoch, limit=limit))
+            self.tell(Event("epoch", self.best, epoch=report.epoch, limit=report.limit))
             self.told_at = time.monotonic()
 
 

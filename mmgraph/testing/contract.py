@@ -9,7 +9,8 @@ from torch_geometric.data import HeteroData
 from mmgraph.data import Interactions, ModalityFeatures, MultimodalDataset
 from mmgraph.evaluation.ranking import UserItems, rank_items
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch, ModelConfig, Recommender
+from mmgraph.models.base import ModelConfig, Recommender
+from mmgraph.models.batch import Batch
 from mmgraph.testing.tiny import checkerboard_dataset
 from mmgraph.training import PairwiseSampler, TrainingConfig, fit
 

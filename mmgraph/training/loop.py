@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import FitError
-from mmgraph.models.base import Batch, Recommender, Stage
+from mmgraph.models.base import Recommender, Stage
+from mmgraph.models.batch import Batch
 from mmgraph.training.checkpoint import (
     Checkpoint,
     CheckpointStore,
@@ -69,9 +70,15 @@ class TrainingConfig(BaseModel):
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What happened in one epoch: mean loss terms, validation metrics if it was validated, seconds."""
+    """What happened in one epoch: mean loss terms, validation metrics if it was validated, seconds.
+
+    Attributes:
+        epoch: Counted through all stages.
+        limit: The last one there can be, now that earlier stages have ended.
+    """
 
     epoch: int
+    limit: int
     stage: str
     losses: dict[str, float]
     valid: dict[str, float] | None
@@ -81,7 +88,7 @@ class EpochReport:
 
     def record(self) -> dict[str, Any]:
         """Return the part that is the same on every run with this seed, for ``metrics.jsonl``."""
-        return {k: v for k, v in asdict(self).items() if k not in ("epoch_s", "eval_s")}
+        return {k: v for k, v in asdict(self).items() if k not in ("limit", "epoch_s", "eval_s")}
 
 
 @dataclass
@@ -281,6 +288,12 @@ class _Loop:
         limit = stage.max_epochs(self.config.max_epochs)
         return self.progress.epoch_in_stage >= limit or self.stopping.should_stop
 
+    def last_epoch(self) -> int:
+        """Return the last epoch there can be."""
+        ahead = self.model.stages[self.progress.stage :]
+        limits = [stage.max_epochs(self.config.max_epochs) for stage in ahead]
+        return self.progress.epoch - self.progress.epoch_in_stage + sum(limits)
+
     def leave_stage(self) -> None:
         """Go back to the best weights and get ready for the next stage."""
         if self.best:
@@ -308,7 +321,9 @@ class _Loop:
             eval_s = time.perf_counter() - begin
         elif not validate and last:
             self._remember(None)
-        report = EpochReport(progress.epoch, stage.name, losses, valid, is_best, epoch_s, eval_s)
+        report = EpochReport(
+            progress.epoch, self.last_epoch(), stage.name, losses, valid, is_best, epoch_s, eval_s
+        )
         progress.history.append(report.record())
         return report
 

@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import ConfigError
 from mmgraph.evaluation.ranking import rank_items
-from mmgraph.models.base import Batch, Recommender, Stage, score_function
+from mmgraph.models.base import Recommender, Stage, score_function
+from mmgraph.models.batch import Batch
 from mmgraph.sizes import format_size
 from mmgraph.sparse import choose_backend
 from mmgraph.training.loop import TrainingConfig, choose_learning, compute_losses

@@ -13,7 +13,8 @@ from torch_geometric.utils import degree
 
 from mmgraph.errors import ConfigError, MissingDependency
 from mmgraph.graph.schema import ITEM, ITEM_USER, USER, USER_ITEM
-from mmgraph.models.base import Batch, Neighborhood, Recommender
+from mmgraph.models.base import Recommender
+from mmgraph.models.batch import Batch, Neighborhood
 from mmgraph.nn import joint_adjacency
 from mmgraph.training.sampler import PairwiseSampler
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmgraph.errors import FitError
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 
 Order = Literal["interaction_uniform", "user_uniform"]
 Pool = Literal["train_items", "all_items"]

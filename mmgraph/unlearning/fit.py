@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mmgraph.allocator import keep_freed_memory
 from mmgraph.errors import FitError
-from mmgraph.models.base import Batch, Recommender, Stage, score_function
+from mmgraph.models.base import Recommender, Stage, score_function
+from mmgraph.models.batch import Batch
 from mmgraph.training import EarlyStopping, EpochReport, Sampler, TrainingConfig
 from mmgraph.training.loop import choose_learning, mean_terms
 from mmgraph.unlearning.forget_pairs import ForgetSampler, Pairs
@@ -135,7 +136,9 @@ def unlearn_pairs(
                 is_best = kept.offer(model, epoch, gap, valid)
             if on_epoch:
                 told, eval_s = {MARGIN: gap, **losses}, time.perf_counter() - begin
-                on_epoch(EpochReport(epoch, STAGE, told, valid or None, is_best, epoch_s, eval_s))
+                on_epoch(
+                    EpochReport(epoch, limit, STAGE, told, valid or None, is_best, epoch_s, eval_s)
+                )
     if kept.found is None:
         return Unlearned(epoch, epoch, False, gap, {})
     model.load_state_dict(kept.weights)

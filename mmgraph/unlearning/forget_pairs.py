@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmgraph.errors import DataError
 from mmgraph.evaluation import ScoreFunction, UserItems
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mmgraph.models.base import Batch, Recommender, Rows, Stage
+from mmgraph.models.base import Recommender, Stage
+from mmgraph.models.batch import Batch, Rows
 from mmgraph.training.loop import Precision, computing_in, weigh
 from mmgraph.training.random_state import own_random
 

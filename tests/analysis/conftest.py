@@ -66,14 +66,14 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def trained(tmp_path: Path, registered: None) -> Callable[..., Run]:
-    """Return a function that trains a model for one epoch on the checkerboard."""
+    """Return a function that trains a model for one epoch on the checkerboard, two wide if no key says otherwise."""
 
     def make(model: str = "open", *overrides: str, folder: str = "run", **options: Any) -> Run:
         board = checkerboard_dataset()
         run = train(
             model,
             board,
-            overrides=["training.max_epochs=1", "model.embedding_dim=2", *overrides],
+            overrides=["training.max_epochs=1", *(overrides or ["model.embedding_dim=2"])],
             out=tmp_path / folder,
             **options,
         )

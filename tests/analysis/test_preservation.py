@@ -50,6 +50,17 @@ def test_vectors_of_a_modality_are_compared_with_its_own_features(trained: Train
     )
 
 
+def test_what_an_item_has_side_by_side_is_one_vector(trained: Train) -> None:
+    run = trained("mario", "model.backbone.embedding_dim=2")
+    found = analyze_preservation([run], final="concat")
+    with torch.no_grad():
+        parts = run.model.encode().item
+    assert parts.size(1) > run.model.item_vectors().size(1)
+    for name, modality in found["modalities"].items():
+        mean = np.nanmean(expected(run, name, parts))
+        assert modality["all"]["mean"] == pytest.approx(mean, abs=1e-6)
+
+
 def test_trained_vectors_give_mean_and_spread_over_seeds(trained: Train) -> None:
     runs = [trained("bpr_mf", seed=seed, folder=f"s{seed}") for seed in (1, 2, 3)]
     found = analyze_preservation(runs)

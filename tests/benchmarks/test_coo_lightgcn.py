@@ -11,7 +11,7 @@ from benchmarks.rivals.coo_lightgcn import CooLightGCN
 from benchmarks.training.phases import PHASES
 from mmgraph.graph import build_graph
 from mmgraph.graph.build import GraphConfig
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.testing import checkerboard_dataset
 from mmgraph.training import PairwiseSampler, TrainingConfig, fit

@@ -12,7 +12,7 @@ from benchmarks.training.made import made_graph
 from benchmarks.training.steps import OurSteps, PlainSteps
 from benchmarks.training.ways import Inputs
 from mmgraph.graph.schema import item_features, knn_edge_type
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 
 USERS, ITEMS, DIM, K = 9, 7, 3, 2
 SHARES = {"image": 0.1, "text": 0.9}

@@ -9,7 +9,7 @@ from benchmarks.training.cells import TrainingCell
 from benchmarks.training.phases import PHASES, GivenBatches, StepClock
 from benchmarks.training.steps import step_outcome
 from benchmarks.training.ways import Inputs, OurEpoch, PlainEpoch, graph_of
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.testing import checkerboard_dataset
 from mmgraph.training import PairwiseSampler, TrainingConfig, fit
 

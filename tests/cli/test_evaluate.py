@@ -53,7 +53,7 @@ def test_cold_candidates_are_asked_for_and_refused_where_there_are_none(
 def test_one_cold_start_run_answers_both_questions(ask: Ask, tiny: Path, tmp_path: Path) -> None:
     words = ["--set", "data.split={method='cold_start', cold_share=0.4}", "--out", tmp_path / "run"]
     said = ask("train", "cb", "--dataset", tiny, *words)
-    assert "guarded by training.negatives = 'train_items'" in said.err
+    assert "Cold start: cold items are ranked among all items." in said.err
     everything = ask("evaluate", tmp_path / "run", "--json").json
     cold = ask("evaluate", tmp_path / "run", "--candidates", "cold", "--json").json
     assert (everything["candidates"], cold["candidates"]) == ("all", "cold")

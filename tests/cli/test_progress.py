@@ -17,7 +17,7 @@ def report(
     epoch: int, value: float | None, *, best: bool = False, stage: str = "main"
 ) -> EpochReport:
     valid = None if value is None else {"recall@20": value}
-    return EpochReport(epoch, stage, {"bpr": 0.5, "reg": 2.0}, valid, best, 0.25, None)
+    return EpochReport(epoch, 9, stage, {"bpr": 0.5, "reg": 2.0}, valid, best, 0.25, None)
 
 
 def test_the_line_counts_validations_without_improvement() -> None:

@@ -1,4 +1,4 @@
-"""The checkerboard with any of three modalities."""
+"""The checkerboard with any of three modalities, and one with holes, where degrees differ."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch_geometric.data import HeteroData
 
-from mmgraph.data import ModalityFeatures
+from mmgraph.data import ModalityFeatures, MultimodalDataset
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.testing import checkerboard_dataset
 
@@ -33,5 +33,26 @@ def board() -> Callable[..., HeteroData]:
 @pytest.fixture
 def train_pairs() -> np.ndarray:
     """Return the training interactions of the board, a user and an item in each row."""
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
+    return _pairs(checkerboard_dataset())
+
+
+@pytest.fixture
+def irregular() -> MultimodalDataset:
+    """Return the checkerboard without a third of its training interactions; every user and item keeps at least two.
+
+    On the full board all degrees and all counts agree, so that normalisations and softmaxes do, too.
+    """
+    data = checkerboard_dataset()
+    keep = np.random.default_rng(0).random(len(data.train.user)) < 2 / 3
+    train = type(data.train)(data.train.user[keep], data.train.item[keep])
+    return type(data)(**{**vars(data), "train": train})
+
+
+@pytest.fixture
+def irregular_pairs(irregular: MultimodalDataset) -> np.ndarray:
+    """Return the training interactions of the board with holes."""
+    return _pairs(irregular)
+
+
+def _pairs(data: MultimodalDataset) -> np.ndarray:
+    return np.stack([data.train.user, data.train.item], axis=1)

@@ -3,20 +3,15 @@ from typing import ClassVar
 import pytest
 import torch
 
+from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError
+from mmgraph.evaluation import EvaluationConfig, Evaluator
+from mmgraph.experiment import validate_with
+from mmgraph.graph import build_graph
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import (
-    Batch,
-    EmbeddingConfig,
-    Embeddings,
-    IdRecommender,
-    ModelConfig,
-    Recommender,
-    Stage,
-    distinct_items,
-    rows_of,
-)
-from mmgraph.testing import checkerboard_graph
+from mmgraph.models.base import EmbeddingConfig, IdRecommender, ModelConfig, Recommender, Stage
+from mmgraph.models.batch import Batch, Embeddings, rows_of
+from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -113,13 +108,6 @@ def test_id_rows_are_drawn_users_first():
     assert model.ego.item is model.item_embedding
 
 
-def test_distinct_items_lead_back_to_the_batch():
-    batch = Batch(torch.tensor([5, 5, 1]), torch.tensor([8, 2, 8]), torch.tensor([2, 0, 4]))
-    items, place = distinct_items(batch)
-    assert items.tolist() == [0, 2, 4, 8]
-    assert items[place].tolist() == [batch.positive.tolist(), batch.negative.tolist()]
-
-
 def test_several_negatives_are_pairs_of_their_own():
     """A model that wants three of them needs nothing else: rows, scores and losses follow."""
 
@@ -144,7 +132,20 @@ def test_several_negatives_are_pairs_of_their_own():
     for name in ("bpr", "reg"):
         expected = sum(terms[name] for terms in single) / 3
         torch.testing.assert_close(terms[name], expected)
-    items, place = distinct_items(batch)
-    assert place.shape == (4, 2)
-    assert torch.equal(items[place[0]], batch.positive)
-    assert torch.equal(items[place[1:]], negative.T)
+
+
+@pytest.mark.parametrize("name", ["lattice", "mm_gef"])
+def test_all_blocks_of_users_are_ranked_from_one_encoding(name, monkeypatch):
+    data, kind, calls = checkerboard_dataset(), get_model(name), []
+    recipe = Recipe.build({"model": {"name": name, "embedding_dim": 4}, "graph": {"k": 3}})
+    model, encode = kind(build_graph(data, recipe.graph), recipe.model), kind.encode
+    monkeypatch.setattr(kind, "encode", lambda self: calls.append(self) or encode(self))
+    validator = Evaluator.for_validation(
+        (data.train.user, data.train.item),
+        (data.test.user, data.test.item),
+        num_users=12,
+        num_items=12,
+        config=EvaluationConfig(ks=(5,), block_size=5, select_by="recall@5"),
+    )
+    validate_with(validator, model)
+    assert calls == [model]

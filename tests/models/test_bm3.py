@@ -6,7 +6,7 @@ import torch
 
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.bm3 import BM3, BM3Config
 from mmgraph.nn import cosine_loss
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.bpr_mf import BPRMF, BPRMFConfig
 from mmgraph.testing import RecommenderContract, checkerboard_graph
 from mmgraph.testing.contract import board_batch, losses

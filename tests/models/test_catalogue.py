@@ -11,12 +11,25 @@ from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import Recommender
 from mmgraph.models.catalogue import describe_models
 from mmgraph.testing import checkerboard_dataset
-from mmgraph.testing.contract import RecommenderContract, ScoringContract
+from mmgraph.testing.contract import (
+    RecommenderContract,
+    ScoringContract,
+    board_batch,
+    disturb,
+    losses,
+)
+
+READERS = [
+    name for name in sorted(MODELS) if get_model(name).reads_features(get_model(name).Config())
+]
 
 
-def by_default(name):
+def by_default(name, modalities=("text", "image")):
     recipe = Recipe.build({"model": {"name": name}, "graph": {"k": 3}})
-    return get_model(name)(build_graph(checkerboard_dataset(), recipe.graph), recipe.model).eval()
+    data = checkerboard_dataset()
+    features = {modality: data.features[modality] for modality in modalities}
+    data = type(data)(**{**vars(data), "features": features})
+    return get_model(name)(build_graph(data, recipe.graph), recipe.model).eval()
 
 
 def test_every_model_is_described_once_in_the_order_of_years():
@@ -33,6 +46,25 @@ def test_a_model_scores_as_its_facts_say(name):
     vectors = model.retrieval_embeddings()
     assert (vectors is None) == (type(model).scorer == "pairwise")
     assert model.score(torch.tensor([0, 3])).shape == (2, 12)
+
+
+@pytest.mark.parametrize("modalities", [("text",), ("image",), ("text", "image")], ids="+".join)
+@pytest.mark.parametrize("name", READERS)
+def test_a_model_that_reads_features_learns_and_scores_with_any_of_them(name, modalities):
+    model, everyone = by_default(name, modalities).double(), torch.arange(12)
+    disturb(model)
+    assert model.score(everyone).isfinite().all()
+    for stage in model.stages[:1]:
+        model.train().on_stage(stage)
+        model.on_epoch(1)
+        loss = losses(model, board_batch(model.num_negatives))
+        assert loss.isfinite()
+        loss.backward()
+        learning = {
+            n: p.grad for n, p in model.named_parameters() if n.startswith(stage.parameters)
+        }
+        assert not [n for n, grad in learning.items() if grad is None or not grad.any()]
+        assert all(grad.isfinite().all() for grad in learning.values())
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

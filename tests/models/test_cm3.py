@@ -7,7 +7,7 @@ from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError, GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.graph.schema import knn_edge_type, modalities_of
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.cm3 import CM3, CM3Config
 from mmgraph.nn import normalize_rows, uniformity_loss
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, oracles

@@ -3,27 +3,20 @@
 import pytest
 import torch
 
-from mmgraph.models.base import Batch, rows_of
-from mmgraph.models.contrastive import renumbered
-from mmgraph.models.mgcn import MGCN, MGCNConfig
+from mmgraph.models.batch import Rows
+from mmgraph.models.contrastive import Contrastive, ContrastiveConfig
+from mmgraph.models.terms import RowsAndTerms
+from mmgraph.testing import checkerboard_graph
+from mmgraph.testing.contract import board_batch
 
 
-@pytest.mark.parametrize("num_negatives", [1, 3])
-def test_a_renumbered_batch_names_the_same_users_and_items(num_negatives, board):
-    model = MGCN(board("text"), MGCNConfig(embedding_dim=4))
-    shape = (5,) if num_negatives == 1 else (5, num_negatives)
-    draws = torch.Generator().manual_seed(1)
-    batch = Batch(
-        torch.tensor([3, 1, 3, 3, 0]),
-        torch.tensor([4, 4, 9, 2, 2]),
-        torch.randint(12, shape, generator=draws),
+@pytest.mark.parametrize("reg_weight", [0.0, 0.5])
+def test_the_term_that_comes_with_the_rows_is_a_penalty_beside_that_on_the_rows(reg_weight):
+    config = ContrastiveConfig(
+        name="x", embedding_dim=2, reg_weight=reg_weight, contrast_weight=0.2, reg_rows="final"
     )
-    users, items, places = renumbered(batch)
-    assert users.tolist() == [0, 1, 3]
-    assert items.tolist() == sorted({4, 9, 2, *batch.negative.flatten().tolist()})
-    assert torch.equal(users[places.user], batch.user)
-    assert torch.equal(items[places.positive], batch.positive)
-    assert torch.equal(items[places.negative], batch.negative)
-    expected = rows_of(model.encode(), batch)
-    for found, wanted in zip(model.batch_rows(batch), expected, strict=True):
-        torch.testing.assert_close(found, wanted)
+    model = Contrastive(checkerboard_graph(), config, init="normal0.1")
+    assert model.stages[0].loss_weights == {"reg": reg_weight, "contrast": 0.2}
+    rows = RowsAndTerms.of(Rows(*torch.ones(3, 1, 2)), {"contrast": torch.tensor(3.0)})
+    terms = {name: value.item() for name, value in model.penalties(board_batch(), rows).items()}
+    assert terms == ({"contrast": 3.0} if not reg_weight else {"contrast": 3.0, "reg": 3.0})

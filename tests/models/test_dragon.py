@@ -22,8 +22,8 @@ class TestWithoutUserWeights(RecommenderContract):
     model, options = DRAGON, {"embedding_dim": 8, "hidden_dim": 16, "user_weights": False}
 
 
-def board(*modalities, **options):
-    data = checkerboard_dataset()
+def board(*modalities, data=None, **options):
+    data = checkerboard_dataset() if data is None else data
     features = {name: data.features[name] for name in modalities}
     config = GraphConfig(**{"k": 3, "co_user_top_k": 4, "co_normalize": "none", **options})
     return build_graph(type(data)(**{**vars(data), "features": features}), config)
@@ -35,30 +35,28 @@ def make(graph=None, **options):
     return DRAGON(graph, DRAGONConfig(**{**SMALL, **options})).double()
 
 
-def train_pairs():
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
-
-
 def neighbours(graph, name):
     source, target = graph[knn_edge_type(name)].edge_index.tolist()
     return [[s for s, t in zip(source, target, strict=True) if t == item] for item in range(12)]
 
 
-def test_encode_equals_the_dense_equations():
-    graph = board("text", "image")
-    model = make(graph, shares={"image": 0.1}).eval()
+@pytest.mark.parametrize("depths", [(1, 1, 1), (2, 2, 2), (0, 2, 1)])
+def test_encode_equals_the_dense_equations(depths, irregular, irregular_pairs):
+    depth = dict(zip(("num_layers", "num_user_layers", "num_item_layers"), depths, strict=True))
+    graph = board("text", "image", data=irregular)
+    model = make(graph, shares={"image": 0.1}, **depth).eval()
     disturb(model)
     content = [rows.detach() for rows in model.gcn.content().values()]
     expected = oracles.dragon(
         model.gcn.user_preference.detach().split(4, dim=1),
         content,
         model.user_weight.detach(),
-        train_pairs(),
-        user_graph=oracles.cointeraction_softmax(train_pairs(), num_users=12, num_items=12, k=4),
+        irregular_pairs,
+        user_graph=oracles.cointeraction_softmax(irregular_pairs, num_users=12, num_items=12, k=4),
         item_graph=oracles.freedom_item_graph(
             [neighbours(graph, "text"), neighbours(graph, "image")], [0.9, 0.1]
         ),
+        **depth,
     )
     for found, dense in zip(model.encode(), expected, strict=True):
         np.testing.assert_allclose(found.detach(), dense, rtol=1e-5, atol=1e-6)

@@ -30,8 +30,8 @@ class TestMLP(RecommenderContract):
     model, options = DualGNN, {"embedding_dim": 8, "hidden_dim": 16, "construction": "cat_mlp"}
 
 
-def board(*modalities, drop_user=None, **options):
-    data = checkerboard_dataset()
+def board(*modalities, data=None, drop_user=None, **options):
+    data = checkerboard_dataset() if data is None else data
     sound = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     known = {**data.features, "sound": ModalityFeatures("sound", sound, np.arange(12) != 3, {})}
     keep = data.train.user != (-1 if drop_user is None else drop_user)
@@ -49,39 +49,41 @@ def make(graph=None, **options):
     return DualGNN(graph, DualGNNConfig(**{**SMALL, **options})).double()
 
 
-def train_pairs():
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
-
-
-def dense(model, weights):
+def dense(model, weights, pairs):
     return oracles.dualgnn(
         model.gcn.user_preference.detach().split(4, dim=1),
         [rows.detach() for rows in model.gcn.content().values()],
         weights,
-        train_pairs(),
-        user_graph=oracles.cointeraction_softmax(train_pairs(), num_users=12, num_items=12, k=4),
+        pairs,
+        user_graph=oracles.cointeraction_softmax(pairs, num_users=12, num_items=12, k=4),
+        num_layers=model.config.num_layers,
+        num_user_layers=model.config.num_user_layers,
     )
 
 
 @pytest.mark.parametrize("modalities", CHOICES)
 @pytest.mark.parametrize("preset", ["paper", "as_released"])
-def test_encode_equals_the_dense_equations(modalities, preset):
-    model = make(board(*modalities), preset=preset).eval()
+@pytest.mark.parametrize(("num_layers", "num_user_layers"), [(1, 1), (2, 2), (0, 2)])
+def test_encode_equals_the_dense_equations(
+    modalities, preset, num_layers, num_user_layers, irregular, irregular_pairs
+):
+    depth = {"num_layers": num_layers, "num_user_layers": num_user_layers}
+    model = make(board(*modalities, data=irregular), preset=preset, **depth).eval()
     disturb(model)
     weights = np.ones((12, 1))
     if model.user_weight is not None:
         weights = model.user_weight.detach().numpy()
         if preset == "paper":
             weights = np.exp(weights) / np.exp(weights).sum(axis=1, keepdims=True)
-    for found, expected in zip(model.encode(), dense(model, weights), strict=True):
+    for found, expected in zip(model.encode(), dense(model, weights, irregular_pairs), strict=True):
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_mean_and_max_over_a_users_modalities():
-    graph = board("text", "image")
+def test_mean_and_max_over_a_users_modalities(irregular, irregular_pairs):
+    graph = board("text", "image", data=irregular)
     model = make(graph, construction="mean").eval()
-    for found, expected in zip(model.encode(), dense(model, np.full((12, 2), 0.5)), strict=True):
+    mean = dense(model, np.full((12, 2), 0.5), irregular_pairs)
+    for found, expected in zip(model.encode(), mean, strict=True):
         np.testing.assert_allclose(found.detach(), expected, rtol=1e-5, atol=1e-6)
     largest = make(graph, construction="max").eval()
     text, image = largest.gcn()[0].split(4, dim=1)
@@ -140,12 +142,12 @@ def test_the_order_of_the_modalities_is_no_matter():
     torch.testing.assert_close(one.score(EVERYONE), other.score(EVERYONE), rtol=0, atol=1e-12)
 
 
-def test_counts_of_shared_items_are_those_of_the_interactions():
-    graph = board("text", co_user_top_k=None)
+def test_counts_of_shared_items_are_those_of_the_interactions(irregular, irregular_pairs):
+    graph = board("text", data=irregular, co_user_top_k=None)
     found = np.zeros((12, 12))
     source, target = graph[CO_USER].edge_index
     found[target, source] = graph[CO_USER].edge_weight
-    history = oracles.interaction_matrix(train_pairs(), num_users=12, num_items=12)
+    history = oracles.interaction_matrix(irregular_pairs, num_users=12, num_items=12)
     expected = history @ history.T
     np.fill_diagonal(expected, 0.0)
     np.testing.assert_array_equal(found, expected)

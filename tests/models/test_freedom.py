@@ -5,11 +5,11 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.graph.schema import knn_edge_type
-from mmgraph.models.base import Batch
+from mmgraph.graph.schema import USER_ITEM, knn_edge_type
+from mmgraph.models.batch import Batch
 from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
-from mmgraph.nn import num_kept
+from mmgraph.nn import drop_edges, num_kept
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import board_batch, disturb, losses
 
@@ -39,8 +39,8 @@ def train_pairs():
     return np.stack([train.user, train.item], axis=1)
 
 
-def board_with(*modalities):
-    data = checkerboard_dataset()
+def board_with(*modalities, data=None):
+    data = checkerboard_dataset() if data is None else data
     features = {name: data.features[name] for name in modalities}
     return build_graph(type(data)(**{**vars(data), "features": features}), GraphConfig(k=3))
 
@@ -62,18 +62,42 @@ def test_without_features_it_says_so():
         make(board_with())
 
 
-@pytest.mark.parametrize(("num_layers", "num_item_layers"), [(0, 0), (2, 1), (3, 2)])
-def test_encode_equals_the_dense_equations(num_layers, num_item_layers):
-    graph, shares = checkerboard_graph(), {"image": 0.1}
-    depth = {"num_layers": num_layers, "num_item_layers": num_item_layers}
-    model = make(graph, shares=shares, **depth).eval()
-    dense = oracles.freedom_item_graph(
-        [neighbours(graph, "text"), neighbours(graph, "image")], [0.9, 0.1]
-    )
+def assert_dense(model, graph, pairs, **depth):
+    """Check what a model with the shares .9 and .1 encodes against the equations on some interactions."""
+    lists = [neighbours(graph, name) for name in ("text", "image")]
+    item_graph = oracles.freedom_item_graph(lists, [0.9, 0.1])
     tables = (model.user_embedding.detach(), model.item_embedding.detach())
-    expected = oracles.freedom(*tables, train_pairs(), item_graph=dense, **depth)
+    expected = oracles.freedom(*tables, pairs, item_graph=item_graph, **depth)
     for found, wanted in zip(model.encode(), expected, strict=True):
         np.testing.assert_allclose(found.detach(), wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("num_layers", "num_item_layers"), [(0, 0), (2, 1), (3, 2)])
+def test_encode_equals_the_dense_equations(num_layers, num_item_layers, irregular, irregular_pairs):
+    graph = board_with("text", "image", data=irregular)
+    depth = {"num_layers": num_layers, "num_item_layers": num_item_layers}
+    model = make(graph, shares={"image": 0.1}, **depth).eval()
+    assert_dense(model, graph, irregular_pairs, **depth)
+
+
+def test_training_is_on_edges_drawn_by_degree(irregular):
+    graph = board_with("text", "image", data=irregular)
+    model = make(graph, shares={"image": 0.1}, drop=0.4).train()
+    model.on_epoch(3)
+    drawn = {
+        policy: drop_edges(
+            graph[USER_ITEM].edge_index,
+            num_users=12,
+            num_items=12,
+            drop=0.4,
+            policy=policy,
+            seed=model.seed,
+            epoch=3,
+        ).edge_index
+        for policy in ("degree", "uniform")
+    }
+    assert not torch.equal(*drawn.values())
+    assert_dense(model, graph, drawn["degree"].T)
 
 
 def test_the_item_graph_has_rows_that_sum_to_one_and_few_values():

@@ -40,6 +40,18 @@ def test_evaluation_does_not_see_the_graphs_of_the_epoch(kind, config, board):
     assert torch.equal(model.eval().encode().item, fresh.encode().item)
 
 
+@pytest.mark.parametrize(("kind", "config"), KINDS)
+@pytest.mark.parametrize("include_self", [True, False])
+def test_an_item_is_its_own_neighbour_in_the_learned_graphs_if_it_is_in_the_raw_ones(
+    kind, config, include_self, board
+):
+    model = kind(board("text", "image", include_self=include_self), config)
+    for graph in model.item_graphs():
+        rows, columns = graph.adjacency.edge_index()
+        loops = torch.bincount(rows[rows == columns], minlength=12).bool()
+        assert loops.any() == include_self
+
+
 def test_a_model_must_say_what_its_graphs_are(board):
     bare = LatentStructure(board("text"), LatentStructureConfig(name="bare", k=3))
     with pytest.raises(TypeError, match=r"must define item_graphs\(\)"):

@@ -21,8 +21,8 @@ class TestAsReleased(RecommenderContract):
     model, options = LATTICE, {"embedding_dim": 8, "k": 3, "preset": "as_released", "skip": 0.5}
 
 
-def board(*modalities, **options):
-    data = checkerboard_dataset()
+def board(*modalities, data=None, **options):
+    data = checkerboard_dataset() if data is None else data
     features = {name: data.features[name] for name in modalities}
     config = GraphConfig(**{"k": 3, "include_self": True, "knn_norm": "sym", **options})
     return build_graph(type(data)(**{**vars(data), "features": features}), config)
@@ -33,11 +33,6 @@ def make(graph=None, **options):
     graph = board("text", "image") if graph is None else graph
     config = LATTICEConfig(**{"embedding_dim": 4, "feature_dim": 5, "k": 3, **options})
     return LATTICE(graph, config).double()
-
-
-def train_pairs():
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
 
 
 def dense_item_graph(model, graph):
@@ -56,11 +51,13 @@ def dense_item_graph(model, graph):
     )
 
 
-@pytest.mark.parametrize("preset", ["paper", "as_released"])
+@pytest.mark.parametrize(("preset", "ui_norm"), [("paper", "sym"), ("as_released", "rw_self")])
 @pytest.mark.parametrize("modalities", [("text",), ("text", "image")])
 @pytest.mark.parametrize("skip", [0.0, 0.7, 1.0])
-def test_encode_equals_the_dense_equations(preset, modalities, skip):
-    graph = board(*modalities)
+def test_encode_equals_the_dense_equations(
+    preset, ui_norm, modalities, skip, irregular, irregular_pairs
+):
+    graph = board(*modalities, data=irregular, ui_norm=ui_norm)
     model = make(graph, preset=preset, skip=skip).eval()
     disturb(model)
     dense = dense_item_graph(model, graph)
@@ -69,7 +66,9 @@ def test_encode_equals_the_dense_equations(preset, modalities, skip):
     found[adjacency.edge_index()[1], adjacency.edge_index()[0]] = weight
     np.testing.assert_allclose(found.detach(), dense, rtol=1e-5, atol=1e-6)
     tables = (model.user_embedding.detach(), model.item_embedding.detach())
-    expected = oracles.mm_gef(*tables, train_pairs(), item_graph=dense, num_layers=2)
+    expected = oracles.mm_gef(
+        *tables, irregular_pairs, item_graph=dense, num_layers=2, ui_norm=ui_norm
+    )
     for one, other in zip(model.encode(), expected, strict=True):
         np.testing.assert_allclose(one.detach(), other, rtol=1e-5, atol=1e-6)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import losses
@@ -19,16 +19,11 @@ def make(graph=None, **options):
     return LightGCN(graph, LightGCNConfig(**{"embedding_dim": 4, **options})).double()
 
 
-def train_pairs():
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
-
-
 @pytest.mark.parametrize("num_layers", [0, 1, 3])
-def test_encode_equals_the_dense_equations(num_layers):
-    model = make(num_layers=num_layers)
+def test_encode_equals_the_dense_equations(num_layers, irregular, irregular_pairs):
+    model = make(build_graph(irregular, GraphConfig(edges=())), num_layers=num_layers)
     tables = (model.user_embedding.detach(), model.item_embedding.detach())
-    expected = oracles.lightgcn(*tables, train_pairs(), num_layers=num_layers)
+    expected = oracles.lightgcn(*tables, irregular_pairs, num_layers=num_layers)
     for found, dense in zip(model.encode(), expected, strict=True):
         # Edge weights are stored in float32, hence the tolerance.
         np.testing.assert_allclose(found.detach(), dense, rtol=1e-5, atol=1e-7)
@@ -82,11 +77,12 @@ def test_the_penalty_reaches_only_the_batch_and_bpr_reaches_further():
     assert ranking[2].any()  # user 2 shares items with user 0
 
 
-def test_two_adam_steps_equal_a_dense_computation():
+def test_two_adam_steps_equal_a_dense_computation(irregular, irregular_pairs):
     """The same two steps with dense matrices, autograd-free gradients and Adam written out."""
-    model = make(num_layers=1, reg_weight=0.01)
+    graph = build_graph(irregular, GraphConfig(edges=()))
+    model = make(graph, num_layers=1, reg_weight=0.01)
     ego = torch.cat([model.user_embedding, model.item_embedding]).detach().numpy().copy()
-    smooth = (np.eye(24) + oracles.sym_adjacency(train_pairs(), num_users=12, num_items=12)) / 2
+    smooth = (np.eye(24) + oracles.sym_adjacency(irregular_pairs, num_users=12, num_items=12)) / 2
     batch = Batch(torch.tensor([0, 4]), torch.tensor([2, 8]), torch.tensor([1, 3]))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
     first, second = np.zeros_like(ego), np.zeros_like(ego)

@@ -6,7 +6,7 @@ from mmgraph.config import Recipe
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.graph.schema import knn_edge_type, modalities_of
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.lirdrec import LIRDRec, LIRDRecConfig
 from mmgraph.nn import cosine_transform
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, oracles

@@ -13,7 +13,7 @@ from mmgraph.errors import ConfigError, GraphError
 from mmgraph.experiment import evaluate, train
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models.backbone import WrapperConfig
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.maml import MAML, MAMLConfig
 from mmgraph.nn import normalize_rows
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles

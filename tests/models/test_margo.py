@@ -5,7 +5,7 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError, GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.dragon import DRAGON, DRAGONConfig
 from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.nn import bpr_loss
@@ -108,10 +108,12 @@ def test_scores_and_losses_equal_the_oracle(backbone, modalities, absent):
     )
 
 
-def test_the_first_stage_scores_as_dragon_without_user_weights():
+@pytest.mark.parametrize("depths", [(2, 1, 1), (1, 2, 2)])
+def test_the_first_stage_scores_as_dragon_without_user_weights(depths):
+    depth = dict(zip(("num_layers", "num_user_layers", "num_item_layers"), depths, strict=True))
     torch.manual_seed(0)
-    plain = DRAGON(board(), DRAGONConfig(**SMALL, user_weights=False)).double().eval()
-    model = make(stage=0).eval()
+    plain = DRAGON(board(), DRAGONConfig(**SMALL, **depth, user_weights=False)).double().eval()
+    model = make(backbone={**SMALL, **depth}, stage=0).eval()
     model.backbone.load_state_dict(plain.state_dict())
     assert torch.equal(model.score(EVERYONE), plain.score(EVERYONE))
     batch = board_batch()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from mmgraph.data import ModalityFeatures
 from mmgraph.errors import ConfigError, GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.mario import MARIO, MARIOConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import disturb

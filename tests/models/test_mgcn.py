@@ -5,7 +5,7 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.errors import GraphError
 from mmgraph.graph.schema import item_features
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.lightgcn import LightGCN, LightGCNConfig
 from mmgraph.models.mgcn import MGCN, MGCNConfig
 from mmgraph.testing import RecommenderContract, oracles

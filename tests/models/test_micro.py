@@ -5,7 +5,7 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.errors import GraphError
 from mmgraph.graph.schema import item_features
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.lattice import LATTICE, LATTICEConfig
 from mmgraph.models.micro import MICRO, MICROConfig
 from mmgraph.testing import RecommenderContract, oracles

@@ -64,9 +64,9 @@ def test_without_features_it_says_so():
         make(graph)
 
 
-def board(*, widths_agree=False, without_item=None, **options):
+def board(data=None, *, widths_agree=False, without_item=None, **options):
     """Return the checkerboard and its graph, with modalities of one width or an item that nobody has, if so asked."""
-    data = checkerboard_dataset()
+    data = checkerboard_dataset() if data is None else data
     if widths_agree:
         text = data.features["text"]
         wide = np.concatenate([text.x, text.x[:, :1] ** 2], axis=1)
@@ -157,8 +157,8 @@ def dense(model, data, *, co_normalize="max", ui_norm="sym"):
     ],
     ids=str,
 )
-def test_encode_equals_the_equations_written_out(options, widths_agree):
-    data, graph = board(widths_agree=widths_agree)
+def test_encode_equals_the_equations_written_out(options, widths_agree, irregular):
+    data, graph = board(irregular, widths_agree=widths_agree)
     model = make(graph, **options).eval()
     disturb(model)
     for found, expected in zip(model.encode(), dense(model, data), strict=True):
@@ -168,9 +168,9 @@ def test_encode_equals_the_equations_written_out(options, widths_agree):
 @pytest.mark.parametrize("co_normalize", ["max", "row_max", "sym"])
 @pytest.mark.parametrize("ui_norm", ["sym", "rw_self"])
 @pytest.mark.parametrize("cold_id_scale", [1.0, 0.0, 0.5])
-def test_norms_and_cold_items_equal_the_equations(co_normalize, ui_norm, cold_id_scale):
+def test_norms_and_cold_items_equal_the_equations(co_normalize, ui_norm, cold_id_scale, irregular):
     norms = {"co_normalize": co_normalize, "ui_norm": ui_norm}
-    data, graph = board(without_item=5, **norms)
+    data, graph = board(irregular, without_item=5, **norms)
     model = make(graph, exclude_self=True, cold_id_scale=cold_id_scale).eval()
     disturb(model)
     for found, expected in zip(model.encode(), dense(model, data, **norms), strict=True):

@@ -14,7 +14,8 @@ from mmgraph.experiment import evaluate, train
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models import MODELS, get_model
 from mmgraph.models.backbone import WrapperConfig
-from mmgraph.models.base import Batch, Recommender, Stage
+from mmgraph.models.base import Recommender, Stage
+from mmgraph.models.batch import Batch
 from mmgraph.models.lightgcn import LightGCN
 from mmgraph.models.nbpo import NBPO, NBPOConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles

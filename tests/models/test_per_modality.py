@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 import torch
 
 from mmgraph.errors import ConfigError
 from mmgraph.graph.schema import check_graph, modalities_of
-from mmgraph.models.base import Rows
+from mmgraph.models.batch import Rows
+from mmgraph.models.cm3 import CM3, CM3Config
+from mmgraph.models.dualgnn import DualGNN, DualGNNConfig
 from mmgraph.models.freedom import FREEDOM, FREEDOMConfig
 from mmgraph.models.lattice import LATTICE, LATTICEConfig
 from mmgraph.models.mgcn import MGCN, MGCNConfig
@@ -66,6 +69,35 @@ def test_it_is_the_sum_of_models_with_one_modality_each(kind, config):
     expected = sum(single.eval().score(EVERYONE) for single in singles)
     torch.testing.assert_close(both.eval().score(EVERYONE), expected)
     assert both.stages == singles[0].stages
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (FREEDOM, FREEDOMConfig(embedding_dim=4, shares={"image": 0.0})),
+        (CM3, CM3Config(embedding_dim=4, shares={"text": 0.3}, mix_order=("image", "text"))),
+    ],
+)
+def test_what_names_modalities_is_given_to_the_copies_of_these(kind, config):
+    text, image = make(kind, config).copies
+    given = [copy.config.shares for copy in (text, image)]
+    assert given == [{}, {}] if kind is FREEDOM else [{"text": 0.3}, {}]
+    if kind is CM3:
+        assert [copy.config.mix_order for copy in (text, image)] == [("text",), ("image",)]
+    with pytest.raises(ConfigError, match=r"model.backbone.shares must .* \(got {'imgae': 0.1}\)"):
+        make(kind, config.model_copy(update={"shares": {"imgae": 0.1}}))
+
+
+def test_the_criterion_is_that_of_the_copies():
+    released = DualGNNConfig(embedding_dim=4, hidden_dim=8, preset="as_released")
+    zeros = torch.zeros(3)
+    assert make(DualGNN, released).criterion(zeros, zeros).item() == pytest.approx(1)  # to base 2
+    assert make(VBPR, KINDS[0][1]).criterion(zeros, zeros).item() == pytest.approx(np.log(2))
+
+
+def test_penalties_need_the_rows_of_the_copies():
+    with pytest.raises(TypeError, match="must be given the rows that batch_rows"):
+        make(*KINDS[0]).penalties(board_batch(), Rows(*torch.zeros(3, 1, 2)))
 
 
 def test_joined_rows_keep_those_of_each():

@@ -16,13 +16,9 @@ from mmgraph.testing import checkerboard_dataset, checkerboard_graph, oracles
 from mmgraph.testing.contract import board_batch
 
 
-def board(**options):
-    return build_graph(checkerboard_dataset(), GraphConfig(**{"co_normalize": "none", **options}))
-
-
-def train_pairs():
-    train = checkerboard_dataset().train
-    return np.stack([train.user, train.item], axis=1)
+def board(data=None, **options):
+    data = checkerboard_dataset() if data is None else data
+    return build_graph(data, GraphConfig(**{"co_normalize": "none", **options}))
 
 
 def with_ids(**options):
@@ -89,9 +85,21 @@ def test_weights_of_users_are_free_or_a_softmax_or_none():
     assert "user_weight" not in none.state_dict()
 
 
-def test_the_user_graph_is_the_softmax_of_the_counts():
-    dense = shared_items_graph(board(co_user_top_k=4)).to_dense()
-    expected = oracles.cointeraction_softmax(train_pairs(), num_users=12, num_items=12, k=4)
+def test_the_irregular_board_has_different_counts_and_degrees(irregular_pairs):
+    history = oracles.interaction_matrix(irregular_pairs, num_users=12, num_items=12)
+    for degrees in (history.sum(axis=1), history.sum(axis=0)):
+        assert degrees.min() >= 2
+        assert len(set(degrees.tolist())) > 2
+    for counts in (history @ history.T, history.T @ history):
+        np.fill_diagonal(counts, 0)
+        shared = [set(row[row > 0].tolist()) for row in counts]
+        assert sum(len(numbers) > 1 for numbers in shared) > 6
+        assert len(set(counts.max(axis=1).tolist())) > 1
+
+
+def test_the_user_graph_is_the_softmax_of_the_counts(irregular, irregular_pairs):
+    dense = shared_items_graph(board(irregular, co_user_top_k=4)).to_dense()
+    expected = oracles.cointeraction_softmax(irregular_pairs, num_users=12, num_items=12, k=4)
     np.testing.assert_allclose(dense, expected, rtol=1e-6, atol=1e-7)
 
 

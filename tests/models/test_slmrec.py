@@ -5,7 +5,7 @@ import torch
 from mmgraph.config import Recipe
 from mmgraph.errors import GraphError
 from mmgraph.graph.schema import item_features
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.slmrec import SLMRec, SLMRecConfig
 from mmgraph.testing import RecommenderContract, oracles
 from mmgraph.testing.contract import board_batch, disturb, losses

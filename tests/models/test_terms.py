@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import Rows
+from mmgraph.models.batch import Rows
 from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.models.mario import MARIO, MARIOConfig
 from mmgraph.models.terms import RowsAndTerms, terms_of

@@ -4,11 +4,11 @@ import torch
 
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
-from mmgraph.models.base import Batch
+from mmgraph.models.batch import Batch
 from mmgraph.models.bpr_mf import BPRMF, BPRMFConfig
 from mmgraph.models.vbpr import VBPR, VBPRConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
-from mmgraph.testing.contract import disturb
+from mmgraph.testing.contract import board_batch, disturb
 
 EVERYONE = torch.arange(12)
 
@@ -76,6 +76,19 @@ def test_a_cold_item_is_scored_by_the_users_taste():
     expected = model.user_taste @ content
     torch.testing.assert_close(model.eval().score(EVERYONE)[:, 5], expected)
     assert expected.abs().min() > 0
+
+
+@pytest.mark.parametrize("item_bias", [True, False])
+def test_a_constant_in_the_content_of_all_items_shifts_a_users_scores_alike(item_bias):
+    model, constant = make(item_bias=item_bias).eval(), torch.tensor([3.0, -1.0, 2.0, 5.0]).double()
+    disturb(model)
+    before, loss = model.score(EVERYONE), model.losses(board_batch())["bpr"]
+    # All items have a text.
+    model.content.encoders[0].register_forward_hook(lambda _, given, x: x + constant[: x.size(1)])
+    shift = model.user_taste @ constant[:3] + (constant[3] if item_bias else 0)
+    torch.testing.assert_close(model.score(EVERYONE) - before, shift[:, None].expand(-1, 12))
+    torch.testing.assert_close(model.losses(board_batch())["bpr"], loss)
+    assert shift.abs().min() > 0.01
 
 
 def test_items_with_equal_rows_have_equal_scores():

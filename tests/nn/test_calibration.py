@@ -76,13 +76,19 @@ def test_reliability_equals_the_oracle():
     assert (found[negative] == 0).all()
 
 
-def test_reliability_knows_only_differences_of_scores():
-    """A constant added to a modality's scores of both items changes nothing."""
-    positive, negative = torch.randint(-50, 50, (2, 60, 3)).double() / 8  # exact sums
-    yes = torch.ones(60, 3, dtype=torch.bool)
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_constant_in_a_modalitys_scores_of_both_items_changes_nothing(missing):
+    triples = Triples(missing=missing)
+    sides = triples.sides(torch.randint(-50, 50, (2 * BATCH, 3)).double() / 8)  # exact sums
     shift = torch.tensor([4.0, -2.0, 0.5]).double()
-    shifted = reliability((positive + shift) - (negative + shift), yes)
-    assert torch.equal(shifted, reliability(positive - negative, yes))
+    shifted = [side._replace(parts=side.parts + shift) for side in sides]
+    plain, other = (calibration_loss(*pair, tau=1.0) for pair in (sides, shifted))
+    assert plain.item() == other.item() > 0
+    gradients = [
+        torch.autograd.grad(loss, triples.logits, retain_graph=True)[0] for loss in (plain, other)
+    ]
+    assert torch.equal(*gradients)
+    assert gradients[0].any()
 
 
 def test_confidence_at_the_extremes_of_tau():

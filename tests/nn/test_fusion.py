@@ -158,6 +158,11 @@ def test_attention_over_neighbours_equals_the_equation() -> None:
     torch.testing.assert_close(found.sum(dim=1), torch.ones(5, dtype=torch.float64))
 
 
+def test_attention_over_neighbours_must_know_whose_edges_they_are() -> None:
+    with pytest.raises(TypeError, match=r"needs rowptr \(got None\)"):
+        EdgeFusion("neighbour")(*edge_weights())
+
+
 def test_attention_over_neighbours_starts_from_their_mean_and_learns() -> None:
     fusion, (first, second) = EdgeFusion("neighbour").double(), edge_weights(6)
     rowptr = torch.tensor([0, 2, 2, 6])

@@ -1,5 +1,7 @@
-"""The propagation of all modalities at once against one propagation for each."""
+"""The propagation of all modalities at once against one propagation for each, and what is propagated."""
 
+import numpy as np
+import pytest
 import torch
 
 from mmgraph.nn import ModalityUserItemGCN, UserItemPropagation, normalize_rows, weigh_blocks
@@ -26,6 +28,22 @@ def make(names=("text", "image"), num_layers=2, **options) -> ModalityUserItemGC
     chosen = {name: features()[name] for name in names}
     sizes = {"num_users": 2, "dim": 4, "hidden_dim": 6, "num_layers": num_layers}
     return ModalityUserItemGCN(chosen, joint(), **sizes, **options).double()
+
+
+@pytest.mark.parametrize("output_bias", [True, False])
+def test_content_is_two_affine_layers_of_the_features_an_item_has(output_bias: bool) -> None:
+    gcn = make(output_bias=output_bias)
+    state = {name: value.numpy() for name, value in gcn.content.state_dict().items()}
+    for m, (name, (x, has)) in enumerate(features().items()):
+        first, second = (state[f"encoders.{m}.{layer}.weight"] for layer in (0, 2))
+        hidden = x.numpy() @ first.T + state[f"encoders.{m}.0.bias"]
+        hidden = np.where(hidden > 0, hidden, 0.01 * hidden)
+        expected = hidden @ second.T
+        if output_bias:
+            expected = expected + state[f"encoders.{m}.2.bias"]
+        expected[~has.numpy()] = 0
+        found = gcn.content()[name].detach()
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_columns_of_a_modality_are_its_own_propagation() -> None:

@@ -223,6 +223,9 @@ def test_shares():
         {"audio": 0.4, "image": 0.2, "text": 0.4}
     )
     assert shares_of({"text": 0.3}, ("text",)) == {"text": 0.3}
+    decimals = {"audio": 0.33, "image": 0.56, "text": 0.11}  # their sum is a little more than 1
+    assert shares_of(decimals, names) == decimals
+    assert shares_of({"audio": 0.44, "image": 0.56000000001}, names)["text"] == 0
 
 
 @pytest.mark.parametrize(

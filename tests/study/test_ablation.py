@@ -84,6 +84,25 @@ def test_variants_by_modality(shop: Path, tmp_path: Path) -> None:
     assert variants["w/o image"] == {"data.modalities": ["text", "sound"]}
 
 
+def test_options_that_name_modalities_go_with_them(shop: Path) -> None:
+    shares = "model.backbone={name='freedom', shares={image=0.1}}"
+    variants = modality_variants(setting_of("margo", str(shop), overrides=[shares]))
+    assert variants == {
+        "text alone": {"data.modalities": ["text"], "model.backbone.shares": {}},
+        "image alone": {"data.modalities": ["image"]},
+    }
+    three = ['data.modalities=["text","image","sound"]', "model.mix_order=['sound', 'image']"]
+    variants = modality_variants(setting_of("cm3", str(shop), overrides=three))
+    assert variants["w/o image"]["model.mix_order"] == ("sound",)
+    assert variants["image alone"]["model.mix_order"] == ("image",)
+    assert variants["w/o text"] == {"data.modalities": ["image", "sound"]}
+
+
+@pytest.mark.parametrize("keys", [["model.flip_from='features'"], ["model.backbone='vbpr'"]])
+def test_a_wrapper_reads_features_if_a_part_of_it_does(shop: Path, keys: list[str]) -> None:
+    assert len(modality_variants(setting_of("nbpo", str(shop), overrides=keys))) == 2
+
+
 _WITHOUT = ["w/o text", "w/o image", "w/o sound"]
 
 
@@ -92,6 +111,12 @@ _WITHOUT = ["w/o text", "w/o image", "w/o sound"]
     [
         ("lightgcn", [], "need a model that reads features \\(got 'lightgcn'\\)"),
         ("cb", ['data.modalities=["text"]'], r"at least two of them \(got text\)"),
+        ("nbpo", [], "need a model that reads features \\(got 'nbpo'\\)"),
+        (
+            "nbpo",
+            ["model.criterion='bpo'", "model.flip_from='features'"],
+            "need a model that reads",
+        ),
     ],
 )
 def test_variants_by_modality_that_make_no_sense(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmgraph.errors import ConfigError
-from mmgraph.study.grid import check_grid, grid_points, parse_grid
+from mmgraph.study.grid import check_grid, grid_points, grid_size, parse_grid
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,11 @@ def test_a_random_part_follows_from_the_seed() -> None:
     assert grid_points(grid, trials=1000, seed=0) == whole
     with pytest.raises(ConfigError, match="--trials must be at least 1"):
         grid_points(grid, trials=0, seed=0)
+
+
+def test_of_a_grid_too_large_to_list_some_settings_are_drawn() -> None:
+    grid = {f"key{n}": list(range(100)) for n in range(9)}
+    assert grid_size(grid) == 10**18
+    points = grid_points(grid, trials=5, seed=3)
+    assert len({tuple(point.values()) for point in points}) == 5
+    assert all(list(point) == list(grid) for point in points)

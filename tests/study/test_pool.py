@@ -1,6 +1,7 @@
 """Many trials: in order or side by side, failures beside the others, nothing left behind by an interrupt."""
 
 import io
+import json
 import os
 import sys
 import threading
@@ -230,3 +231,17 @@ def test_one_job_needs_no_other_process_and_keeps_the_threads(
     assert listener.kinds("mine")[-1] == "done"
     assert set(counted) == {before + 1}
     assert torch.get_num_threads() == before
+
+
+def test_the_last_of_several_jobs_has_one_thread_as_the_others_had(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_COMMAND", ["/no/such/program"])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert run_trials([trial], StudyObserver(), place=Place(jobs=3)) == {}
+    finally:
+        torch.set_num_threads(before)
+    environment = json.loads((trial.path / "environment.json").read_text())
+    assert environment["threads"] == 1

@@ -105,6 +105,18 @@ def test_settings_that_fail_are_not_chosen(shop: Path, tmp_path: Path) -> None:
         sweep("bpr_mf", {"training.learning_rate": [1e38]}, str(shop), **words)
 
 
+def test_a_written_recipe_leaves_out_what_has_no_value(shop: Path, tmp_path: Path) -> None:
+    grid = {"model.backbone.num_layers": [None], "model.mu": [0.0]}
+    keys = [*QUICK, "model.backbone={name='mmgcn', embedding_dim=4}"]
+    keys = [key for key in keys if not key.startswith("model.embedding_dim")]
+    target = tmp_path / "chosen.toml"
+    record = sweep(
+        "mario", grid, str(shop), seeds=1, overrides=keys, out=tmp_path / "o", write=target
+    )
+    assert record["chosen"] == {"model.backbone.num_layers": None, "model.mu": 0.0}
+    assert read_recipe(target)["model"]["backbone"] == {"name": "mmgcn", "embedding_dim": 4}
+
+
 def test_the_written_recipe_counts_what_came_to_its_end_and_names_what_failed(
     shop: Path, tmp_path: Path
 ) -> None:

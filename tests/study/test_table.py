@@ -140,11 +140,20 @@ def test_the_environment_is_that_of_the_runs() -> None:
         {"threads": 1, "cuda": None, "packages": {"torch": "2.1", "numpy": "2.0"}, "new": [1]},
     ]
     runs: Any = [
-        SimpleNamespace(folder=SimpleNamespace(read_json=lambda name, t=table: t))
-        for table in tables
+        SimpleNamespace(
+            folder=SimpleNamespace(
+                read_json=lambda name, t=table: t, facts=lambda d=device: {"device": d}
+            )
+        )
+        for table, device in zip(tables, ("cpu", "cpu", "cuda"), strict=True)
     ]
     assert environment_of(runs) == (
         {"cuda": None, "packages": {"torch": "2.1"}},
-        {"threads": [1, 2], "packages.numpy": ["2.0", "2.1"], "new": [None, [1]]},
+        {
+            "threads": [1, 2],
+            "packages.numpy": ["2.0", "2.1"],
+            "device": ["cpu", "cuda"],
+            "new": [None, [1]],
+        },
     )
-    assert environment_of(runs[:1]) == (tables[0], {})
+    assert environment_of(runs[:1]) == ({**tables[0], "device": "cpu"}, {})

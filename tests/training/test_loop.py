@@ -6,7 +6,8 @@ import torch
 
 from mmgraph.errors import FitError
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import EmbeddingConfig, Embeddings, ModelConfig, Recommender, Stage
+from mmgraph.models.base import EmbeddingConfig, ModelConfig, Recommender, Stage
+from mmgraph.models.batch import Embeddings
 from mmgraph.testing import checkerboard_graph
 from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, fit
 from mmgraph.training.loop import choose_learning, compute_losses
@@ -140,6 +141,13 @@ def test_each_stage_starts_from_the_best_of_the_one_before():
     trail = []
     run(model, scripted([0.2, 0.9, 0.1, 0.0]), lambda r: trail.append(model.user.detach().clone()))
     assert torch.equal(kept[1], trail[1])
+
+
+def test_the_last_epoch_there_can_be_does_without_those_that_earlier_stages_did_not_use():
+    model, told = Toy([Stage("a", limits=(5,)), Stage("b", limits=(2,))]), []
+    values = scripted([0.9, 0.1, 0.2, 0.3])
+    run(model, values, lambda r: told.append((r.epoch, r.limit)), patience=1)
+    assert told == [(1, 7), (2, 7), (3, 4), (4, 4)]
 
 
 def rates_of(model, **config):

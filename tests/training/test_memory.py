@@ -8,7 +8,8 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import EmbeddingConfig, Embeddings, Recommender, Stage
+from mmgraph.models.base import EmbeddingConfig, Recommender, Stage
+from mmgraph.models.batch import Embeddings
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 from mmgraph.training import MemoryReport, PairwiseSampler, TrainingConfig, measure_memory
 from mmgraph.training.memory import LiveBytes, resident_bytes, size_of

@@ -8,7 +8,8 @@ from torch import Tensor
 from mmgraph.config import Recipe
 from mmgraph.graph import build_graph
 from mmgraph.models import MODELS, get_model
-from mmgraph.models.base import Batch, Recommender, Rows
+from mmgraph.models.base import Recommender
+from mmgraph.models.batch import Batch, Rows
 from mmgraph.run import build_model
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
 from mmgraph.training.loop import compute_losses

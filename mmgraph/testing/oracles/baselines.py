@@ -164,8 +164,10 @@ def dragon(
     user_graph: ArrayLike,
     item_graph: ArrayLike,
     num_layers: int = 2,
+    num_user_layers: int = 1,
+    num_item_layers: int = 1,
 ) -> tuple[Matrix, Matrix]:
-    """Return DRAGON's users and items, modalities side by side, with one step over the user and the item graph.
+    """Return DRAGON's users and items, modalities side by side, each plus a power of its graph times itself.
 
     ``content`` are the items' encoded features, one matrix for each modality as for ``preferences``; ``weights`` is
     (num_users, num_modalities).
@@ -184,7 +186,9 @@ def dragon(
         users.append(total[:size] * np.asarray(weights, dtype=np.float64)[:, m : m + 1])
         items.append(total[size:])
     user, item = np.concatenate(users, axis=1), np.concatenate(items, axis=1)
-    return user + np.asarray(user_graph) @ user, item + np.asarray(item_graph) @ item
+    over_users = np.linalg.matrix_power(np.asarray(user_graph, dtype=np.float64), num_user_layers)
+    over_items = np.linalg.matrix_power(np.asarray(item_graph, dtype=np.float64), num_item_layers)
+    return user + over_users @ user, item + over_items @ item
 
 
 def lattice_item_graph(

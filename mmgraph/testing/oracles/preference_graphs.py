@@ -155,8 +155,9 @@ def dualgnn(
     *,
     user_graph: ArrayLike,
     num_layers: int = 2,
+    num_user_layers: int = 1,
 ) -> tuple[Matrix, Matrix]:
-    """Return DualGNN's users and items, with one step over the user graph.
+    """Return DualGNN's users, plus a power of the user graph times them, and items.
 
     ``content`` are the items' encoded features; ``weights`` is (num_users, num_modalities).
 
@@ -173,7 +174,8 @@ def dualgnn(
         ]
         smooth = np.sum(powers, axis=0)
         users, items = users + share[:, m : m + 1] * smooth[:size], items + smooth[size:]
-    return users + np.asarray(user_graph) @ users, items
+    over_users = np.linalg.matrix_power(np.asarray(user_graph, dtype=np.float64), num_user_layers)
+    return users + over_users @ users, items
 
 
 def _joint(train_pairs: ArrayLike, *, num_users: int, num_items: int) -> Matrix:
