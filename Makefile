@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs,report]'
 	@touch $@
 
-demo: $(STAMP) ## install, then run the whole toolkit once on real data (2 minutes)
+demo: $(STAMP) ## install, then run the whole toolkit once on real data (1 minute after the installation)
 	$(BIN)/mmgraph demo
 
 test: lint ## lint, types, layers and the whole test suite
@@ -58,7 +58,7 @@ docs: $(STAMP) ## the documentation, in docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going --quiet -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-sparse: $(STAMP) ## build and install torch-scatter and torch-sparse (optional, about 10 minutes)
+sparse: $(STAMP) ## build and install torch-scatter and torch-sparse (optional, 9 to 17 minutes)
 	$(BIN)/python -m mmgraph.sparse.extensions
 
 # Strict: without the two packages these tests would skip, or test nothing that `make test` does not.

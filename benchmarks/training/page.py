@@ -83,7 +83,8 @@ def _systems(lines: Sequence[Line]) -> Iterator[str]:
     threads = f"{cell['threads']} thread{'s' if cell['threads'] > 1 else ''}"
     yield "Each from the recipe that is shipped for the data set, or its defaults where there is none; both ways"
     yield f"from the same weights, {threads}, batch {cell['batch']:,}, medians of {cell['repeats']} (quartiles)."
-    yield "A row is one epoch of each stage: MARGO has two, and its seconds are those of both together."
+    yield "A row is one epoch of each stage: MARGO has two, and its seconds are those of both together. MMGCN was timed"
+    yield "with two layers; its recipes have had one since a second search."
     yield "Shares are of the processor's time of one epoch under torch's profiler: drawing samples, sparse products,"
     yield "what is made of raw features, the optimiser, and criteria, gathering and all else; each with its gradients."
     for name in dict.fromkeys(line["cell"]["data"] for line in found):
