@@ -9,9 +9,9 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper, Stage
-from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
+from mmgraph.models.batch import Batch, Embeddings
 from mmgraph.models.inputs import required_features, user_item_adjacency
-from mmgraph.models.terms import RowsAndTerms, terms_of
+from mmgraph.models.terms import OwnCriterion
 from mmgraph.nn import (
     ModalityEncoder,
     ModalityEncoders,
@@ -48,7 +48,7 @@ class BM3Config(EmbeddingConfig):
     init: Init = "xavier_uniform"
 
 
-class BM3(IdRecommender):
+class BM3(OwnCriterion, IdRecommender):
     r"""Predict, from each vector of a user and an item that met, the other's; and an item's own from its content.
 
     .. math::
@@ -80,6 +80,7 @@ class BM3(IdRecommender):
         "Zhou et al.", 2023, "Bootstrap Latent Representations for Multi-modal Recommendation"
     )
     modality_fusion = "joint"
+    ranking_term = "rec"
     config: BM3Config
 
     def __init__(self, graph: HeteroData, config: BM3Config) -> None:
@@ -104,27 +105,9 @@ class BM3(IdRecommender):
         weights = {"align": config.cl_weight, "mask": config.cl_weight, "reg": config.reg_weight}
         return (Stage(loss_weights=weights),)
 
-    def encode(self) -> Embeddings:
-        """Return what the predictor makes of the smoothed rows."""
-        return self._predicted(self._smooth())
-
-    def batch_rows(self, batch: Batch) -> Rows:
-        """Return the same of a batch, and all terms but ``rec``."""
-        smooth = self._smooth()
-        terms = self._terms(batch, smooth)
-        del terms["rec"]
-        return RowsAndTerms.of(rows_of(self._predicted(smooth), batch), terms)
-
-    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return all terms but ``rec``, for a model that ranks with these vectors by a criterion of its own."""
-        return terms_of(rows)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def _terms(self, batch: Batch, state: Embeddings) -> dict[str, Tensor]:
         """Return ``rec``, of users and items; ``align`` and ``mask``, of content; ``reg``; each if it has a weight."""
-        return self._terms(batch, self._smooth())
-
-    def _terms(self, batch: Batch, smooth: Embeddings) -> dict[str, Tensor]:
-        user, item = smooth
+        user, item = state
         users, of_user = batch.user.unique(return_inverse=True)
         items, of_item = batch.positive.unique(return_inverse=True)
         user_online, user_target = self._views(user.index_select(0, users), of_user)
@@ -144,10 +127,12 @@ class BM3(IdRecommender):
             terms["reg"] = l2_penalty([item, user], kind=self.config.reg_kind)
         return terms
 
-    def _predicted(self, smooth: Embeddings) -> Embeddings:
-        return Embeddings(*map(self.predictor, smooth))
+    def _vectors(self, state: Embeddings) -> Embeddings:
+        """Return what the predictor makes of the smoothed rows."""
+        return Embeddings(*map(self.predictor, state))
 
-    def _smooth(self) -> Embeddings:
+    def _state(self) -> Embeddings:
+        """Return the smoothed rows."""
         user, item = self.propagation(*self.ego)
         return Embeddings(user, item + self.item_embedding)
 

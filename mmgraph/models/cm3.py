@@ -9,10 +9,10 @@ from torch_geometric.data import HeteroData
 
 from mmgraph.errors import ConfigError, nearest
 from mmgraph.models.base import Paper, Stage
-from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
+from mmgraph.models.batch import Batch, Embeddings
 from mmgraph.models.inputs import required_features
 from mmgraph.models.modality_blocks import BlockConfig, BlockRecommender
-from mmgraph.models.terms import RowsAndTerms, terms_of
+from mmgraph.models.terms import OwnCriterion
 from mmgraph.nn import (
     SphericalMix,
     alignment_loss,
@@ -68,7 +68,7 @@ class CM3Config(BlockConfig):
         return self
 
 
-class CM3(BlockRecommender):
+class CM3(OwnCriterion, BlockRecommender):
     r"""Align users with their items on the unit sphere and repel items as far as their content differs.
 
     .. math::
@@ -101,6 +101,7 @@ class CM3(BlockRecommender):
     Config = CM3Config
     paper = Paper("Zhou et al.", 2025, "CM^3: Calibrating Multimodal Recommendation")
     modality_fusion = "joint"
+    ranking_term = "align"
     config: CM3Config
 
     def __init__(self, graph: HeteroData, config: CM3Config) -> None:
@@ -120,27 +121,9 @@ class CM3(BlockRecommender):
         half, reg = self.config.gamma / 2, self.config.reg_weight
         return (Stage(loss_weights={"uniform_user": half, "uniform_item": half, "reg": reg}),)
 
-    def encode(self) -> Embeddings:
-        """Return all blocks side by side."""
-        final, _ = self._encode()
-        return self._scoring(final)
-
-    def batch_rows(self, batch: Batch) -> Rows:
-        """Return the same of a batch, and all terms but ``align``."""
-        final, content = self._encode()
-        terms = self._terms(batch, final, content)
-        del terms["align"]
-        return RowsAndTerms.of(rows_of(self._scoring(final), batch), terms)
-
-    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
-        """Return all terms but ``align``, for a model that ranks with these vectors by a criterion of its own."""
-        return terms_of(rows)
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def _terms(self, batch: Batch, state: tuple[Embeddings, Tensor]) -> dict[str, Tensor]:
         """Return ``align``, ``uniform_user``, ``uniform_item`` and, if it has a weight, ``reg``."""
-        return self._terms(batch, *self._encode())
-
-    def _terms(self, batch: Batch, final: Embeddings, content: Tensor) -> dict[str, Tensor]:
+        final, content = state
         user, item = map(normalize_rows, final)
         negative = self.config.uniform_items == "negative"
         users, of_users = batch.user.unique(return_counts=True)
@@ -158,10 +141,12 @@ class CM3(BlockRecommender):
             **self.penalty_of(final),
         }
 
-    def _scoring(self, final: Embeddings) -> Embeddings:
+    def _vectors(self, state: tuple[Embeddings, Tensor]) -> Embeddings:
+        """Return all blocks side by side."""
+        final, _ = state
         return Embeddings(*map(normalize_rows, final)) if self.config.score_norm else final
 
-    def _encode(self) -> tuple[Embeddings, Tensor]:
+    def _state(self) -> tuple[Embeddings, Tensor]:
         """Return the final vectors, and the mixed content of all items."""
         content = self.gcn.content
         projected = [

@@ -1,11 +1,12 @@
 """Rows of a batch together with terms of the loss, for models whose terms are made of what the rows are made of."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from mmgraph.models.batch import Rows
+from mmgraph.models.base import Recommender
+from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 
 
 class RowsAndTerms(Rows):
@@ -38,3 +39,46 @@ def terms_of(rows: Rows) -> dict[str, Tensor]:
             f"penalties() must be given the rows that batch_rows() returned (got {type(rows).__name__}); pass them on"
         )
     return dict(rows.terms)
+
+
+class OwnCriterion(Recommender):
+    """Base of models whose ranking term is made of what their other terms are made of, and compares no scores.
+
+    A model around one ranks with its vectors by another criterion, and takes all terms but that one along.
+
+    Attributes:
+        ranking_term: Name of the term.
+    """
+
+    ranking_term: ClassVar[str]
+
+    def encode(self) -> Embeddings:
+        """Return the vectors that score."""
+        return self._vectors(self._state())
+
+    def batch_rows(self, batch: Batch) -> Rows:
+        """Return the same of a batch, and all terms but the ranking one."""
+        state = self._state()
+        terms = self._terms(batch, state)
+        del terms[self.ranking_term]
+        return RowsAndTerms.of(rows_of(self._vectors(state), batch), terms)
+
+    def penalties(self, batch: Batch, rows: Rows) -> dict[str, Tensor]:
+        """Return all terms but the ranking one."""
+        return terms_of(rows)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Return all terms."""
+        return self._terms(batch, self._state())
+
+    def _state(self) -> Any:
+        """Return what vectors and terms are made of."""
+        raise TypeError(f"{type(self).__name__} must define _state()")
+
+    def _vectors(self, state: Any) -> Embeddings:
+        """Return the vectors that score."""
+        raise TypeError(f"{type(self).__name__} must define _vectors()")
+
+    def _terms(self, batch: Batch, state: Any) -> dict[str, Tensor]:
+        """Return all terms of the loss."""
+        raise TypeError(f"{type(self).__name__} must define _terms()")

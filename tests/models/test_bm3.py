@@ -105,7 +105,7 @@ def test_encode_equals_the_dense_equations(num_layers):
 
 def test_without_layers_items_are_their_ids_twice():
     model = make(num_layers=0)
-    user, item = model._smooth()
+    user, item = model._state()
     assert torch.equal(user, model.user_embedding)
     assert torch.equal(item, 2 * model.item_embedding)
 
@@ -142,7 +142,7 @@ def test_the_penalty_is_divided_by_the_number_of_items():
     users = type(data.users)(list(data.users.ids[:5]))
     small = type(data)(**{**vars(data), "users": users, "train": train, "test": train})
     model = make(build_graph(small, GraphConfig(edges=())))
-    user, item = model._smooth()
+    user, item = model._state()
     batch = Batch(*torch.tensor([[0, 1], [2, 3], [4, 5]]))
     expected = (user.norm() + item.norm()) / 12
     torch.testing.assert_close(model.losses(batch)["reg"], expected)
@@ -154,7 +154,7 @@ def test_without_predictor_and_dropout_users_and_items_predict_each_other_equall
     with torch.no_grad():
         model.predictor.weight.copy_(torch.eye(4))
         model.predictor.bias.zero_()
-    user, item = model._smooth()
+    user, item = model._state()
     terms = model.losses(BATCH)
     cosine = torch.cosine_similarity(user[BATCH.user], item[BATCH.positive]).mean()
     torch.testing.assert_close(terms["rec"], 2 * (1 - cosine), rtol=1e-12, atol=1e-14)
@@ -174,8 +174,8 @@ def test_the_size_of_users_does_not_matter_without_a_bias(monkeypatch):
     with torch.no_grad():
         model.predictor.bias.zero_()
     before = model.losses(BATCH)["rec"]
-    smooth = model._smooth()
-    monkeypatch.setattr(model, "_smooth", lambda: smooth._replace(user=7 * smooth.user))
+    smooth = model._state()
+    monkeypatch.setattr(model, "_state", lambda: smooth._replace(user=7 * smooth.user))
     torch.testing.assert_close(model.losses(BATCH)["rec"], before, rtol=1e-12, atol=1e-14)
 
 
@@ -183,7 +183,7 @@ def test_targets_get_no_gradient():
     """A user's row learns from its own predictions alone: the others are constants."""
     model = make(dropout=0.0, reg_weight=0.0, cl_weight=0.0, num_layers=0)
     with torch.no_grad():
-        _, fixed = model._smooth()
+        _, fixed = model._state()
     model.losses(BATCH)["rec"].backward()
     own = model.user_embedding.detach().clone().requires_grad_()
     online = model.predictor(own)[BATCH.user]
@@ -207,7 +207,7 @@ def test_projecting_the_batchs_items_equals_projecting_all(preset):
     losses(model, BATCH).backward()
     found = {name: p.grad.clone() for name, p in model.named_parameters()}
     model.zero_grad()
-    user, item = model._smooth()
+    user, item = model._state()
     i, has = BATCH.positive, model.content.has(BATCH.positive)
     total = cosine_loss(model.predictor(user)[BATCH.user], item[i])
     total = total + cosine_loss(model.predictor(item)[i], user[BATCH.user])

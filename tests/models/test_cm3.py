@@ -174,7 +174,7 @@ def test_the_mixture_is_random_in_training_and_half_way_else():
 def test_an_item_without_any_modality_is_like_no_other():
     graph = board("image")
     model = make(graph).eval()
-    _, mixed = model._encode()
+    _, mixed = model._state()
     assert not mixed[0].any()
     similarity = model._similarity(mixed, torch.arange(12))
     assert not similarity[0].any()
@@ -186,7 +186,7 @@ def test_similarities_that_are_constants_pass_no_gradient():
     model.losses(BATCH)["uniform_item"].backward()
     found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    final, mixed = model._encode()
+    final, mixed = model._state()
     values = model._similarity(mixed, BATCH.negative).detach().clone()
     uniformity_loss(normalize_rows(final.item[BATCH.negative]), values).backward()
     for name, gradient in found.items():
@@ -208,7 +208,7 @@ def test_similarities_that_learn_grow_and_constants_do_not():
             optimizer.zero_grad()
             losses(model, board_batch()).backward()
             optimizer.step()
-        content = model.eval()._encode()[1].detach()
+        content = model.eval()._state()[1].detach()
         found[detach_sim] = (content @ content.T)[~torch.eye(12, dtype=torch.bool)]
     assert found[False].mean() > 0.7 > 0.4 > found[True].mean()
     assert found[False].std() < 0.5 * found[True].std()
@@ -217,7 +217,7 @@ def test_similarities_that_learn_grow_and_constants_do_not():
 def test_items_of_like_content_repel_each_other_less():
     """Unit rows are pushed apart by e^(2t(cos - s)): the pair (4, 6) has the larger s of its two pairs."""
     model = make().eval()
-    final, mixed = model._encode()
+    final, mixed = model._state()
     similarity = model._similarity(mixed, torch.tensor([4, 6, 3]))
     assert similarity[0, 1] > similarity[0, 2]
     rows = normalize_rows(final.item.detach()[[4, 6, 3]])
@@ -236,7 +236,7 @@ def test_scores_on_the_sphere_are_cosines():
 def test_order_matters_for_three_modalities_and_not_for_two():
     def mixed(names, order):
         model = make(board(*names), mix_order=order).eval()
-        return model._encode()[1].detach()
+        return model._state()[1].detach()
 
     two, three = ("text", "image"), ("text", "image", "audio")
     torch.testing.assert_close(mixed(two, ()), mixed(two, ("image",)))

@@ -5,10 +5,12 @@ import torch
 from pydantic import ValidationError
 
 from mmgraph.models import MODELS, get_model
+from mmgraph.models.base import ModelConfig
 from mmgraph.models.batch import Rows
 from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.models.mario import MARIO, MARIOConfig
-from mmgraph.models.terms import RowsAndTerms, terms_of
+from mmgraph.models.terms import OwnCriterion, RowsAndTerms, terms_of
+from mmgraph.testing import checkerboard_graph
 from mmgraph.testing.contract import board_batch
 
 # The term that another criterion takes the place of.
@@ -62,3 +64,15 @@ def test_a_model_around_another_keeps_every_term_that_has_a_weight(around, confi
     assert wanted <= set(terms)
     assert all(weights[term] == alone.stages[0].loss_weights[term] for term in wanted)
     assert all(term.isfinite() for term in terms.values())
+
+
+def test_a_model_with_a_criterion_of_its_own_must_say_what_it_is_made_of():
+    bare = OwnCriterion(checkerboard_graph(), ModelConfig(name="bare"))
+    with pytest.raises(TypeError, match=r"OwnCriterion must define _state\(\)"):
+        bare.encode()
+    for missing, ask in (
+        ("_vectors", lambda: bare._vectors(None)),
+        ("_terms", lambda: bare._terms(board_batch(), None)),
+    ):
+        with pytest.raises(TypeError, match=rf"must define {missing}\(\)"):
+            ask()
