@@ -62,7 +62,8 @@ def page(studies: Sequence[Study]) -> str:
         f"Made by `{COMMAND}` from `benchmarks/results`; edit the programs, not this page. Full rankings; mean and",
         "standard deviation over seeds; paired t-tests over users, each averaged over the seeds. The p-values are",
         "corrected by Holm's method for the rows of a table, the 95 % intervals are not. Comparisons and ablations",
-        "tell the test part, sweeps the validation part, where settings are chosen.",
+        "tell the test part, sweeps the validation part, where settings are chosen. Seconds of an epoch say what a",
+        "row costs and are no measurement: other work ran beside. Speed is measured in [Training](training.md).",
     ]
     dataset = None
     for study in studies:
