@@ -94,8 +94,11 @@ class Recipe(BaseModel):
             if key not in graph.model_fields_set
         }
         for key, value in model_class.graph_rules(model).items():
-            given = getattr(graph, key) if key in graph.model_fields_set else value
-            _check_follows(origin, f"graph.{key}", given, f"what {model.name} computes", value)
+            if key in graph.model_fields_set and getattr(graph, key) != value:
+                raise ConfigError(
+                    f"{origin}: graph.{key} must be {value!r} for the equations of {model.name} "
+                    f"(got {getattr(graph, key)!r}); remove graph.{key}"
+                )
             defaults[key] = value
         edges = model_class.edges_for(model)
         chosen = graph.edges if "edges" in graph.model_fields_set else edges

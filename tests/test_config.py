@@ -152,7 +152,7 @@ def test_what_follows_other_keys_cannot_be_set_against_them():
 )
 def test_a_graph_on_which_a_models_equations_are_others_is_refused(model, key, value, needed):
     assert getattr(resolve_recipe(model).graph, key) == needed
-    told = rf"graph.{key} follows what {model} computes \(got {value}, which is {needed}\)"
+    told = rf"graph.{key} must be '{needed}' for the equations of {model} \(got '{value}'\)"
     with pytest.raises(ConfigError, match=told):
         resolve_recipe(model, overrides=[f"graph.{key}='{value}'"])
 
