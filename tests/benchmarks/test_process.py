@@ -83,14 +83,14 @@ def test_a_method_that_fails_or_is_refused_leaves_the_others_alone() -> None:
 
 
 class Hungry(Scripted):
-    """Makes 40 MiB before the work and needs 20 more in it."""
+    """Makes 80 MiB before the work and needs 40 more in it: more than an allocator may have kept from before."""
 
     def get_ready(self, method: Method, name: str) -> None:
         if not self.kept:
-            self.kept.append(np.ones(40 << 17))
+            self.kept.append(np.ones(80 << 17))
 
     def run(self, method: Method, name: str) -> Outcome:
-        np.ones(20 << 17).sum()
+        np.ones(40 << 17).sum()
         return super().run(method, name)
 
 
@@ -99,7 +99,7 @@ def test_alone_the_making_counts_as_memory_and_not_as_time() -> None:
     line = lines_of(Hungry(cell, x=[1.0, 2.0, 3.0]))["x"]
     if line["peak_mib"] is None:
         pytest.skip("this system does not tell the peak")
-    assert 55 < line["peak_mib"] < 150
+    assert 110 < line["peak_mib"] < 250
     assert line["life_mib"] >= line["process_mib"] > line["peak_mib"]
     assert line["seconds"] == [1.0, 2.0, 3.0]
 

@@ -87,8 +87,7 @@ def test_with_one_modality_and_without_contrast_it_is_lattice(board):
     graph = board("text")
     model = make(graph, contrast_weight=0.0, reg_weight=1e-4, skip=0.3)
     other = LATTICE(graph, LATTICEConfig(embedding_dim=4, feature_dim=5, k=3, skip=0.3)).double()
-    rest = other.load_state_dict(model.state_dict(), strict=False)
-    assert rest == (["modality_weight"], [])
+    other.load_state_dict(model.state_dict())
     for one in (model, other):
         one.on_epoch(1)
     for batch in range(2):
