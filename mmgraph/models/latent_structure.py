@@ -1,13 +1,12 @@
 """What LATTICE and MICRO share: item graphs that are partly learned, chosen once an epoch."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
 from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.data.storage import EdgeStorage
+from torch_geometric.utils import contains_self_loops
 
 from mmgraph.graph.knn import knn_graph
 from mmgraph.graph.schema import knn_edge_type
@@ -64,11 +63,12 @@ class LatentStructure(IdRecommender):
             LightGCNConv(), num_layers=config.num_item_layers, combine="last"
         )
         raw = [graph[knn_edge_type(name)] for name in features]
+        among_own = any(contains_self_loops(edges.edge_index) for edges in raw)
         self.content = LearnedItemGraphs(
             features,
             [(edges.edge_index, edges.edge_weight) for edges in raw],
             dim=config.feature_dim,
-            nearest=partial(_nearest, k=config.k, include_self=_has_loops(raw)),
+            nearest=partial(_nearest, k=config.k, include_self=among_own),
         )
         self._epoch_graphs: list[ItemGraph] = []
 
@@ -96,10 +96,6 @@ class LatentStructure(IdRecommender):
         graphs = self._epoch_graphs or self.item_graphs()
         self._epoch_graphs = [graph.detached() for graph in graphs]
         return graphs
-
-
-def _has_loops(graphs: Sequence[EdgeStorage]) -> bool:
-    return any(bool((edges.edge_index[0] == edges.edge_index[1]).any()) for edges in graphs)
 
 
 def _nearest(x: Tensor, present: Tensor, *, k: int, include_self: bool) -> Tensor:

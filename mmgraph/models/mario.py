@@ -179,7 +179,10 @@ class MARIO(Wrapper):
         items, places = distinct_items(batch)
         encoded, present = self.encoders(items), self._present(items)
         rows = [inside.user]
-        for own, place in zip(inside[1:], places[1:3], strict=True):
+        for own, place in (
+            (inside.positive, places.positive),
+            (inside.negative, places.negative),
+        ):
             parts = [own, *(x.index_select(0, place) for x in encoded.values())]
             masks = [has.index_select(0, place) for has in present]
             rows.append(self.head(inside.user, parts, masks))

@@ -55,9 +55,10 @@ class OnePerModality(Recommender):
     def __init__(self, graph: HeteroData, config: ModelConfig, model: type[Recommender]) -> None:
         super().__init__(graph, config)
         self.modalities = tuple(required_features(graph, config))
-        for key in config.changes_for(self.modalities):
+        foreign = next(iter(config.changes_for(self.modalities)), None)
+        if foreign is not None:
             raise ConfigError(
-                f"model.backbone.{key} must name modalities of the data set (got {getattr(config, key)}); "
+                f"model.backbone.{foreign} must name modalities of the data set (got {getattr(config, foreign)}); "
                 f"known: {', '.join(self.modalities)}"
             )
         self.copies = nn.ModuleList(
