@@ -4,10 +4,12 @@ import json
 import signal
 import subprocess
 import sys
+from mmap import ACCESS_READ, MADV_DONTNEED, mmap
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.harness import REPOSITORY, machine, peak_memory, quartiles, run_program
 from mmgraph.errors import DataError
@@ -19,6 +21,23 @@ def test_quartiles_of_one_value() -> None:
 
 def test_peak_memory_sees_what_was_freed_again() -> None:
     rise = peak_memory(lambda: np.ones(50 << 17).sum())  # 50 MiB of float64
+    if rise is None:
+        pytest.skip("this system does not tell the peak")
+    assert 45 < rise < 150
+
+
+def test_pages_of_files_that_are_taken_away_hide_no_memory() -> None:
+    library = max(
+        (Path(torch.__file__).parent / "lib").iterdir(), key=lambda path: path.stat().st_size
+    )
+    with library.open("rb") as file, mmap(file.fileno(), 64 << 20, access=ACCESS_READ) as pages:
+        assert len(pages[:: 1 << 12]) == 1 << 14  # every page was read and is resident
+
+        def work() -> None:
+            pages.madvise(MADV_DONTNEED)
+            np.ones(50 << 17).sum()
+
+        rise = peak_memory(work)
     if rise is None:
         pytest.skip("this system does not tell the peak")
     assert 45 < rise < 150
