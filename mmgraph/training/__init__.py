@@ -2,7 +2,7 @@
 
 from mmgraph.training.checkpoint import CheckpointStore
 from mmgraph.training.loop import EpochReport, FitResult, TrainingConfig, fit
-from mmgraph.training.memory import MemoryReport, measure_memory
+from mmgraph.training.memory import MemoryReport, build_within, measure_memory
 from mmgraph.training.sampler import PairwiseSampler, Sampler
 from mmgraph.training.stopping import EarlyStopping
 
@@ -15,6 +15,7 @@ __all__ = [
     "PairwiseSampler",
     "Sampler",
     "TrainingConfig",
+    "build_within",
     "fit",
     "measure_memory",
 ]

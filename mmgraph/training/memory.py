@@ -2,7 +2,7 @@
 
 import copy
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -162,6 +162,35 @@ def measure_memory(
     report = replace(report, evaluation=live.peak)
     _check(report, limit)
     return report
+
+
+def build_within(limit: int | None, build: Callable[[], Recommender]) -> Recommender:
+    """Return what ``build`` makes, or stop while it is being made: tables are refused before they are filled.
+
+    Args:
+        limit: Bytes that this process may hold.
+        build: Makes a model on the CPU.
+
+    Raises:
+        ConfigError: the tensors made need more than ``limit``.
+
+    Example:
+        >>> from mmgraph.models.bpr_mf import BPRMF
+        >>> from mmgraph.testing import checkerboard_graph
+        >>> model = build_within(10**12, lambda: BPRMF(checkerboard_graph(), BPRMF.Config(embedding_dim=4)))
+        >>> model.num_users
+        12
+    """
+    if limit is None:
+        return build()
+    choose_backend("cpu")  # or the kernels would be timed while tensors are followed
+    report = MemoryReport(process=resident_bytes())
+    try:
+        with LiveBytes().watching("parameters", _room(report, limit)):
+            return build()
+    except _LimitReached as reached:
+        report = replace(report, parameters=reached.size)
+        raise ConfigError(_refusal(report, limit, least=True)) from None
 
 
 class LiveBytes(TorchDispatchMode):

@@ -1,5 +1,6 @@
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,13 @@ from mmgraph.models import MODELS, get_model
 from mmgraph.models.base import EmbeddingConfig, Recommender, Stage
 from mmgraph.models.batch import Embeddings
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
-from mmgraph.training import MemoryReport, PairwiseSampler, TrainingConfig, measure_memory
+from mmgraph.training import (
+    MemoryReport,
+    PairwiseSampler,
+    TrainingConfig,
+    build_within,
+    measure_memory,
+)
 from mmgraph.training.memory import LiveBytes, resident_bytes, size_of
 
 ROWS, DIM = 1000, 8
@@ -206,6 +213,33 @@ def test_a_model_that_is_too_large_stops_as_soon_as_that_is_known(monkeypatch):
     with pytest.raises(ConfigError, match="it needs more than"):
         measure(Grows(), limit=lasting + 10 * TABLE)
     assert len(made) <= 13
+
+
+def test_a_table_above_the_limit_is_refused_before_it_is_filled(monkeypatch):
+    monkeypatch.setattr("mmgraph.training.memory.resident_bytes", lambda: 10**6)
+    filled = []
+
+    def build():
+        torch.empty(TABLE // 4)
+        filled.append(1)
+        return Counted()
+
+    for limit in (10**6 - 1, 10**6 + TABLE - 1):
+        with pytest.raises(ConfigError, match="it needs more than"):
+            build_within(limit, build)
+    assert not filled
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_within_the_limit_is_the_model_without_one(name):
+    model_class, models = get_model(name), []
+    for limit in (None, 10**12):
+        torch.manual_seed(7)
+        build = partial(model_class, checkerboard_graph(), model_class.Config())
+        models.append(build_within(limit, build))
+    without, within = (model.state_dict() for model in models)
+    assert without.keys() == within.keys()
+    assert all(torch.equal(value, within[name]) for name, value in without.items())
 
 
 def test_a_limit_below_what_is_there_already_is_refused_before_anything_is_computed():
