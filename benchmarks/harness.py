@@ -9,6 +9,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,34 +22,46 @@ from mmgraph.export import environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+_QUIET_S, _QUIET_MIB = 1.0, 0.1
+
 
 def peak_memory(work: Callable[[], object]) -> float | None:
     """Return by how many MiB the resident memory rises at most during a call.
 
-    Memory that the allocator keeps from earlier calls is given back first, or the call would seem to
-    need none. Pages of files (of a library's code, say) that the system takes away during the call
-    are added, since they make room that the call did not free; if they went after the peak, the
-    figure is too high by them, never too low.
+    Memory kept from earlier calls is given back first, or the call would seem to need none: what the
+    C library keeps at once, what allocators of other libraries keep after a while.
     """
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+    if not Path("/proc/self/clear_refs").exists():
+        return None
+    _wait_for_late_givers()
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return None
-    before, from_files = process_memory("VmRSS"), process_memory("RssFile")
+    before = process_memory("VmRSS")
     work()
-    peak = process_memory("VmHWM")
-    taken_away = max(from_files - process_memory("RssFile"), 0.0)
-    return peak + taken_away - before
+    return process_memory("VmHWM") - before
+
+
+def _wait_for_late_givers() -> None:
+    """Wait until no memory is given back any more.
+
+    The allocator of polars gives back half a second after it was freed. Given back during a call, it
+    would make room for memory of the call, which would then not be seen.
+    """
+    least, since = process_memory("VmRSS"), time.monotonic()
+    while time.monotonic() - since < _QUIET_S:
+        time.sleep(0.05)
+        present = process_memory("VmRSS")
+        if present < least - _QUIET_MIB:
+            least, since = present, time.monotonic()
 
 
 def process_memory(key: str) -> float:
-    """Return a memory figure of this process in MiB.
-
-    ``VmRSS`` is what is resident, ``VmHWM`` the most that was, ``RssFile`` the part that maps files.
-    """
+    """Return a memory figure of this process in MiB: ``VmRSS`` is the present, ``VmHWM`` the peak."""
     for line in (
         Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     ):
