@@ -36,7 +36,7 @@ Made by `{COMMAND}` from `benchmarks/results/graph`; edit the programs, not this
   the repeats of (seconds of the other / seconds of this one). FAISS flat and dense torch do not pay here for bringing
   rows to length one; mmgraph pays for everything it does.
 - **Memory** is how far the resident memory of a process of its own rises above what is there when the libraries are
-  loaded and the features made.
+  loaded, the features made, and what allocators keep given back; so the seconds beside it include getting it again.
 - **Compiling** belongs to the warm-up and not to the seconds, nor to the memory: pynndescent, and with it
   `mmgraph-nndescent`, compiles for about twenty seconds in every process.
 - **Recall** is the share of the true k nearest that a method found, against float64 on 200 rows.
