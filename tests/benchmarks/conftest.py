@@ -1,5 +1,7 @@
-"""A data set small enough for every way."""
+"""A data set small enough for every way; memory that is seen in any process."""
 
+from collections.abc import Callable
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,18 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '[features.text]\nfile = "text.npy"\nids = "ids.csv"\n'
     )
     return place
+
+
+@pytest.fixture
+def hold() -> Callable[[int], object]:
+    """Return a function that holds so many MiB, which no allocator can have kept from earlier tests."""
+
+    def make(mib: int) -> object:
+        block = np.frombuffer(mmap(-1, mib << 20, flags=MAP_PRIVATE | MAP_ANONYMOUS), np.uint8)
+        block[:] = 1
+        return block
+
+    return make
 
 
 @pytest.fixture(autouse=True)
