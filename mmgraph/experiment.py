@@ -248,7 +248,7 @@ def _prepare(
     graph = build_graph(data, recipe.graph, cache=cache, record=record, progress=observer.phase)
     for note in record.notes():
         observer.note(note)
-    model = build_within(limit, partial(build_model, recipe, graph)).to(device)
+    model = build_within(limit, partial(build_model, recipe, graph), device).to(device)
     build_s = time.perf_counter() - begin
     if data.split_config.method == "cold_start":
         observer.note(cold_start_note(recipe, draws_negatives=bool(model.stages)))

@@ -156,20 +156,21 @@ def measure_memory(
             with live.watching("evaluation", _room(report, limit)):
                 _dry_ranking(shadow, block_size, device)
     except _LimitReached as reached:
-        report = replace(report, **{reached.part: getattr(report, reached.part) + reached.size})
-        assert limit is not None
-        raise ConfigError(_refusal(report, limit, least=True)) from None
+        raise _exceeded(report, reached, limit) from None
     report = replace(report, evaluation=live.peak)
     _check(report, limit)
     return report
 
 
-def build_within(limit: int | None, build: Callable[[], Recommender]) -> Recommender:
+def build_within(
+    limit: int | None, build: Callable[[], Recommender], device: torch.device
+) -> Recommender:
     """Return what ``build`` makes, or stop while it is being made: tables are refused before they are filled.
 
     Args:
-        limit: Bytes that this process may hold.
+        limit: Bytes not to be exceeded where the model is trained.
         build: Makes a model on the CPU.
+        device: Where it will be trained. On a CPU what this process holds already counts, too.
 
     Raises:
         ConfigError: the tensors made need more than ``limit``.
@@ -177,20 +178,20 @@ def build_within(limit: int | None, build: Callable[[], Recommender]) -> Recomme
     Example:
         >>> from mmgraph.models.bpr_mf import BPRMF
         >>> from mmgraph.testing import checkerboard_graph
-        >>> model = build_within(10**12, lambda: BPRMF(checkerboard_graph(), BPRMF.Config(embedding_dim=4)))
+        >>> config = BPRMF.Config(embedding_dim=4)
+        >>> model = build_within(10**12, lambda: BPRMF(checkerboard_graph(), config), torch.device("cpu"))
         >>> model.num_users
         12
     """
     if limit is None:
         return build()
     choose_backend("cpu")  # or the kernels would be timed while tensors are followed
-    report = MemoryReport(process=resident_bytes())
+    report = MemoryReport(process=resident_bytes() if device.type == "cpu" else 0)
     try:
         with LiveBytes().watching("parameters", _room(report, limit)):
             return build()
     except _LimitReached as reached:
-        report = replace(report, parameters=reached.size)
-        raise ConfigError(_refusal(report, limit, least=True)) from None
+        raise _exceeded(report, reached, limit) from None
 
 
 class LiveBytes(TorchDispatchMode):
@@ -347,6 +348,12 @@ def _room(report: MemoryReport, limit: int | None) -> int | None:
 def _check(report: MemoryReport, limit: int | None) -> None:
     if limit is not None and report.total > limit:
         raise ConfigError(_refusal(report, limit))
+
+
+def _exceeded(report: MemoryReport, reached: _LimitReached, limit: int | None) -> ConfigError:
+    assert limit is not None  # or there would have been none to reach
+    known = replace(report, **{reached.part: getattr(report, reached.part) + reached.size})
+    return ConfigError(_refusal(known, limit, least=True))
 
 
 def _refusal(report: MemoryReport, limit: int, *, least: bool = False) -> str:

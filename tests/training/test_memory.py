@@ -22,6 +22,7 @@ from mmgraph.training import (
 from mmgraph.training.memory import LiveBytes, resident_bytes, size_of
 
 ROWS, DIM = 1000, 8
+CPU = torch.device("cpu")
 TABLE = ROWS * DIM * 4
 SCALARS = 200  # bytes of the terms, their sum and their gradients
 
@@ -226,8 +227,16 @@ def test_a_table_above_the_limit_is_refused_before_it_is_filled(monkeypatch):
 
     for limit in (10**6 - 1, 10**6 + TABLE - 1):
         with pytest.raises(ConfigError, match="it needs more than"):
-            build_within(limit, build)
+            build_within(limit, build, CPU)
     assert not filled
+
+
+def test_what_the_process_holds_is_not_in_the_memory_of_a_gpu(monkeypatch):
+    monkeypatch.setattr("mmgraph.training.memory.resident_bytes", lambda: 10**9)
+    build = partial(Counted, rows=12)
+    build_within(10**6, build, torch.device("cuda"))
+    with pytest.raises(ConfigError, match="libraries and data alone take this"):
+        build_within(10**6, build, CPU)
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
@@ -236,7 +245,7 @@ def test_a_model_within_the_limit_is_the_model_without_one(name):
     for limit in (None, 10**12):
         torch.manual_seed(7)
         build = partial(model_class, checkerboard_graph(), model_class.Config())
-        models.append(build_within(limit, build))
+        models.append(build_within(limit, build, CPU))
     without, within = (model.state_dict() for model in models)
     assert without.keys() == within.keys()
     assert all(torch.equal(value, within[name]) for name, value in without.items())
