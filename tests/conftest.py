@@ -12,6 +12,20 @@ import numpy as np
 import pytest
 import torch
 
+# What rich and typer obey, whose answers some tests compare letter by letter; typer reads them when it is imported.
+for _name in (
+    "COLUMNS",
+    "LINES",
+    "TERMINAL_WIDTH",
+    "FORCE_COLOR",
+    "NO_COLOR",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+):
+    os.environ.pop(_name, None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # What of a run must not depend on interruptions: everything but seconds and its place.

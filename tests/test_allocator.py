@@ -12,9 +12,12 @@ from mmgraph.allocator import keep_freed_memory
 # A process of its own: earlier tests have left their traces in this one's memory. It prints the page faults of making
 # and freeing five blocks of 20 MB many times without and with the memory kept, and what it holds after that.
 PROGRAM = """
-import resource
+import ctypes, resource
 from pathlib import Path
 from mmgraph.allocator import keep_freed_memory
+
+PR_SET_THP_DISABLE = 41  # a page of 2 MB would be one fault, too
+ctypes.CDLL(None).prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

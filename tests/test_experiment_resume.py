@@ -77,21 +77,31 @@ def test_resume_ends_with_the_same_bytes(model, folder, tmp_path, hashes):
     assert resume(tmp_path / "broken").summary["epochs"] == 5  # complete: nothing happens
 
 
-def test_kill_nine_at_random_moments(folder, tmp_path, hashes):
+def test_kill_nine_at_random_moments(folder, tmp_path, hashes, request):
     """A real process, killed again and again wherever it happens to be, ends byte for byte as one left alone."""
     keys = "training.max_epochs=40 training.patience=40 training.checkpoint_seconds=0"
     settings = [word for key in keys.split() for word in ("--set", key)]
     arguments = ["lightgcn", "--dataset", str(folder), *settings, "--threads", "1"]
     arguments += ["--set", "model.embedding_dim=8"]
 
+    begun = []
+
     def start(*more):
         command = [sys.executable, "-m", "mmgraph", "train", *more]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        begun.append(subprocess.Popen(command, **quiet))
+        return begun[-1]
 
-    assert start(*arguments, "--out", str(tmp_path / "straight")).wait(120) == 0
+    def end_all():
+        for process in begun:
+            process.kill()
+            process.wait()
+
+    request.addfinalizer(end_all)
+    assert start(*arguments, "--out", str(tmp_path / "straight")).wait(600) == 0
     out, pause = tmp_path / "killed", random.Random(7)
     process, kills = start(*arguments, "--out", str(out)), 0
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while kills < 3 and time.monotonic() < deadline:
         lines = out / "metrics.jsonl"
         wanted = 1 + len(lines.read_text().splitlines()) if lines.exists() else 1
@@ -106,7 +116,7 @@ def test_kill_nine_at_random_moments(folder, tmp_path, hashes):
         process.wait()
         kills += 1
         process = start("--resume", str(out))
-    assert process.wait(120) == 0
+    assert process.wait(600) == 0
     assert kills > 0
     assert hashes(out) == hashes(tmp_path / "straight")
     assert not (out / ".lock").exists()

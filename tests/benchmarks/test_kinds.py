@@ -1,3 +1,5 @@
+from statistics import median
+
 import pytest
 import torch
 from torch.profiler import record_function
@@ -32,5 +34,9 @@ def test_what_is_made_of_features_is_known_with_its_gradients() -> None:
     encoders = ModalityEncoders({"text": (x, has)}, lambda width: ModalityEncoder(width, 300))
     model = FREEDOM(checkerboard_graph(), FREEDOMConfig(embedding_dim=4))
     model.content = encoders
-    shares = kind_shares(model, lambda: encoders()["text"].sum().backward())
-    assert shares["encoders"] > 0.5
+
+    def step() -> None:
+        encoders()["text"].sum().backward()
+
+    # The profiler counts seconds that pass: one of five measurements may have been interrupted.
+    assert median(kind_shares(model, step)["encoders"] for _ in range(5)) > 0.5

@@ -1,6 +1,11 @@
-"""A small data set for the tests of the graph room, without the data room."""
+"""What the tests of the graph room share: a small data set without the data room, and the memory of a process."""
 
+import os
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,3 +55,46 @@ def planted(dataset: StandIn) -> StandIn:
     """The same training data; everything that is held out has become one planted pair."""
     held_out = SimpleNamespace(user=np.array([0]), item=np.array([dataset.num_items - 1]))
     return replace(dataset, valid=held_out, test=held_out)
+
+
+GROWTH = """
+    import re
+    from pathlib import Path
+    import numpy as np
+    import torch
+    from mmgraph.graph.knn import knn_search, choice, join
+
+    def highest():
+        return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+    def growth(work):
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what was before
+        before = highest()
+        result = work()
+        return highest() - before, result
+
+    torch.set_num_threads(2)
+"""
+
+
+def tells_peak():
+    """Return whether a process can learn its own peak of memory, and set it back."""
+    status = Path("/proc/self/status")
+    known = status.is_file() and "VmHWM:" in status.read_text()
+    return known and os.access("/proc/self/clear_refs", os.W_OK)
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Run code in a process of its own, with ``growth`` at hand, and return the words it prints."""
+    if not tells_peak():
+        pytest.skip("the system does not tell the peak of a process's memory")
+
+    def run(code, *arguments):
+        whole = textwrap.dedent(GROWTH) + textwrap.dedent(code)
+        command = [sys.executable, "-c", whole, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    return run

@@ -1,7 +1,5 @@
 """build_graph: the contract, no leak, the record, memory, and life inside PyTorch Geometric."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -205,42 +203,36 @@ def test_too_little_memory_is_refused_with_the_number_needed(dataset):
 
 
 MEMORY = """
-import resource, sys
+import sys
 from dataclasses import replace
-import numpy as np
 from mmgraph.data import ModalityFeatures
 from mmgraph.graph import GraphConfig, build_graph, check_graph
 from mmgraph.testing import checkerboard_dataset
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def build_and_find():
+    for _ in range(2):
+        graph = None
+        graph = build_graph(board, GraphConfig(edges=("co_item",)), cache=sys.argv[2])
+        check_graph(graph)
+    assert graph["item"].x_wide.shape == x.shape
 
 x = np.load(sys.argv[1], mmap_mode="r")
 board = checkerboard_dataset()
 check_graph(build_graph(board, GraphConfig(k=3)))
 wide = ModalityFeatures("wide", x, np.ones(len(x), dtype=bool), {})
 board = replace(board, items=type(board.items)([str(i) for i in range(len(x))]), features={"wide": wide})
-before = peak()
-config = GraphConfig(edges=("co_item",))
-for _ in range(2):  # built, then found
-    graph = None
-    graph = build_graph(board, config, cache=sys.argv[2])
-    check_graph(graph)
-assert graph["item"].x_wide.shape == x.shape
-print(peak() - before)
+print(growth(build_and_find)[0])
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_a_mapped_matrix_is_copied_once(tmp_path, dtype):
+def test_a_mapped_matrix_is_copied_once(tmp_path, dtype, run_python):
     x = np.random.default_rng(0).standard_normal((20_000, 1_024)).astype(dtype)
     np.save(tmp_path / "x.npy", x)
-    paths = [str(tmp_path / "x.npy"), str(tmp_path / "cache")]
-    command = [sys.executable, "-c", MEMORY, *paths]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    (used,) = run_python(MEMORY, tmp_path / "x.npy", tmp_path / "cache")
     # The pages of the file that were read count as well; a second copy would not fit.
-    assert int(answer.stdout) < x.nbytes + 1.5 * 4 * x.size
+    assert int(used) < x.nbytes + 1.5 * 4 * x.size
 
 
 def test_k_that_does_not_fit_names_the_modality(dataset):

@@ -366,14 +366,14 @@ def _build_many(dataset, folder, start, answers):
 @pytest.mark.slow
 def test_processes_that_build_the_same_graph_at_once_do_no_harm(dataset, tmp_path):
     context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(3), context.Queue()
+    start, answers = context.Barrier(3, timeout=600), context.Queue()
     arguments = (dataset, tmp_path / "c", start, answers)
-    workers = [context.Process(target=_build_many, args=arguments) for _ in range(3)]
+    workers = [context.Process(target=_build_many, args=arguments, daemon=True) for _ in range(3)]
     for worker in workers:
         worker.start()
-    results = [answers.get(timeout=120) for _ in workers]
+    results = [answers.get(timeout=600) for _ in workers]
     for worker in workers:
-        worker.join(timeout=60)
+        worker.join(timeout=600)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert results[0] == results[1] == results[2]
     assert all(problem is None for problem, _ in results[0])

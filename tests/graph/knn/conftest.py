@@ -1,8 +1,5 @@
 """What the tests of the search share: a definition by all pairs, and features that are hard to search."""
 
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 
 import faiss
@@ -154,36 +151,3 @@ def with_threads() -> Iterator:
     yield set_threads
     torch.set_num_threads(before[0])
     faiss.omp_set_num_threads(before[1])
-
-
-GROWTH = """
-    import re
-    from pathlib import Path
-    import numpy as np
-    import torch
-    from mmgraph.graph.knn import knn_search, choice, join
-
-    def highest():
-        return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-
-    def growth(work):
-        before = highest()
-        result = work()
-        return highest() - before, result
-
-    torch.set_num_threads(2)
-"""
-
-
-@pytest.fixture(scope="session")
-def run_python():
-    """Run code in a process of its own, with ``growth`` at hand, and return the words it prints."""
-
-    def run(code, *arguments):
-        whole = textwrap.dedent(GROWTH) + textwrap.dedent(code)
-        command = [sys.executable, "-c", whole, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()
-
-    return run

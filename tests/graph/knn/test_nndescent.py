@@ -366,8 +366,6 @@ MEASURE = """
     options = {"method": "nndescent", "metric": "l2", "min_recall": 0.3}
     compiling, graph = growth(lambda: knn_search(x[:2000], 10, **options))
     for k in (10, 60):
-        # Forget the peak of what was before.
-        Path("/proc/self/clear_refs").write_text("5")
         limit = choice.needed_memory("nndescent", "float32", len(x), len(x), x.shape[1], k)
         used, graph = growth(lambda: knn_search(x, k, max_memory=limit, **options))
         print(graph.memory, limit, compiling, used)
