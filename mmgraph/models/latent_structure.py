@@ -25,7 +25,7 @@ class LatentStructureConfig(EmbeddingConfig):
         num_layers: Depth on the user-item graph; 0 is the variant on matrix factorisation.
         num_item_layers: Depth on the item graphs.
         k: Neighbours of an item in each graph; in the learned ones itself among them if it is in the raw ones.
-        skip: Share of the graphs of raw features, the papers' lambda.
+        skip: Share of the graphs of raw features, the papers' lambda; with 1 nothing of them is learned.
         preset: ``paper``, or ``as_released``, which smooths users and items with ``rw_self``.
     """
 
@@ -38,6 +38,11 @@ class LatentStructureConfig(EmbeddingConfig):
     reg_weight: float = Field(default=1e-4, ge=0)
     reg_rows: Literal["ego", "final"] = "final"
     init: Init = "xavier_uniform"
+
+    @property
+    def learns(self) -> bool:
+        """Whether a part of the item graphs is learned; if not, there are no projections."""
+        return self.skip < 1 and self.num_item_layers > 0
 
 
 class LatentStructure(IdRecommender):
@@ -67,7 +72,7 @@ class LatentStructure(IdRecommender):
         self.content = LearnedItemGraphs(
             features,
             [(edges.edge_index, edges.edge_weight) for edges in raw],
-            dim=config.feature_dim,
+            dim=config.feature_dim if config.learns else None,
             nearest=partial(_nearest, k=config.k, include_self=among_own),
         )
         self._epoch_graphs: list[ItemGraph] = []

@@ -56,9 +56,9 @@ class LATTICE(LatentStructure):
         super().__init__(graph, config)
         self.modality_weight: Tensor
         weight = torch.zeros(len(self.content.names))
-        if len(weight) > 1:
+        if len(weight) > 1 and config.num_item_layers:
             self.modality_weight = nn.Parameter(weight)
-        else:  # the softmax of one number is one, whatever the number
+        else:  # the softmax of one number is one, and without item layers no message is mixed
             self.register_buffer("modality_weight", weight, persistent=False)
 
     def item_graph(self) -> ItemGraph:
@@ -67,7 +67,7 @@ class LATTICE(LatentStructure):
         skip = self.config.skip
         raw = zip(self.content.raw(), share, strict=True)
         graphs = [(edges, skip * s * weight.to(s)) for (edges, weight), s in raw]
-        if skip < 1:
+        if self.config.learns:
             graphs += [(edges, (1 - skip) * weight) for edges, weight in self._learned(share)]
         return self.content.mixed(graphs)
 

@@ -27,6 +27,7 @@ class MARGOConfig(WrapperConfig):
         alpha: Weight of the calibration.
         tau: Difference of the scores at which a ranking counts as sure; see ``mmgraph.nn.confidence``.
         weighting: False leaves the weights out: the plain sum of the modalities in one stage.
+        learn_weights: False keeps all weights equal: a control that has two stages and nothing else of the method.
         two_stage: False learns everything from the start, without a first stage of the plain sum.
         detach: False lets the calibration also change the scores it is made from.
         kl_target: Whether reliability is compared with the mean of both items' weights, or with their sum.
@@ -46,6 +47,7 @@ class MARGOConfig(WrapperConfig):
     alpha: float = Field(default=0.1, ge=0)
     tau: float = Field(default=5.0, gt=0)
     weighting: bool = True
+    learn_weights: bool = True
     two_stage: bool = True
     detach: bool = True
     kl_target: KLTarget = "mean"
@@ -99,6 +101,7 @@ class MARGO(Wrapper):
     Source: Dong et al. (MARGO), eqs. (2)-(10). The paper's :math:`\lVert\Theta\rVert` is the backbone's own penalty,
     without :math:`\omega`. It knows no missing modality: here an item has a weight for each that the data set has, as
     it has a score there; ``absent="left_out"`` makes it 0, and the others sum to 1 (an item without any keeps all).
+    With one modality nothing is weighed and nothing calibrated; what is left of the method is its two stages.
 
     Example:
         >>> from mmgraph.testing import checkerboard_graph
@@ -123,8 +126,10 @@ class MARGO(Wrapper):
         super().__init__(graph, config)
         self.weighted = config.weighting and not config.two_stage
         self.trust: ItemWeights | None = None
-        if config.weighting:
-            has = torch.stack([has for _, has in item_features(graph).values()], dim=1)
+        presence = [has for _, has in item_features(graph).values()]
+        # The weight of a single one is 1.
+        if config.weighting and config.learn_weights and len(presence) > 1:
+            has = torch.stack(presence, dim=1)
             counted = has if config.absent == "left_out" else torch.ones_like(has)
             scale = has.size(1) if config.weight_scale else 1
             self.trust = ItemWeights(counted, std=config.weight_std, scale=scale)
@@ -138,10 +143,13 @@ class MARGO(Wrapper):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The backbone alone, then everything with the calibration; or one of them, with the epochs of both."""
+        """The backbone alone, then everything with the calibration; or one of them, with the epochs of both.
+
+        Where no weight is learned the second stage goes on with the backbone alone.
+        """
         config, weights = self.config, dict(self.backbone.stages[0].loss_weights)
         first, last = config.first_epochs, config.second_epochs
-        second = {**weights, "calibration": config.alpha}
+        second = {**weights, "calibration": config.alpha} if self.trust is not None else weights
         if config.weighting and config.two_stage:
             alone = Stage("first", weights, ("backbone.",), limits=(first,))
             return (alone, Stage("second", second, limits=(last,), rate=config.second_rate))
@@ -178,23 +186,29 @@ class MARGO(Wrapper):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return ``bpr``, the backbone's penalties and, where modalities are weighed, ``calibration`` if it counts."""
-        rows, how = self.backbone.batch_rows(batch), self.config
+        rows, config = self.backbone.batch_rows(batch), self.config
         terms = self.backbone.penalties(batch, rows)
         widths = self.modality_widths.values()
+        # Positive items first, then the negative ones of the same triples.
+        items = torch.cat([batch.positive, batch.negative])
         parts = torch.cat([modality_scores(rows.user, item, widths) for item in rows[1:]])
         if self.trust is None or not self.weighted:
             return {"bpr": self.backbone.criterion(*parts.sum(dim=1).chunk(2)), **terms}
-        items = torch.cat([batch.positive, batch.negative])
-        scores = self.trust.weigh(parts, [1] * parts.size(1), items).sum(dim=1)
-        if how.alpha:
-            sides = (x.chunk(2) for x in (parts, scores, *self.trust.rows(items)))
+        scores = self.trust.scores(parts, items)
+        if config.alpha:
+            halves = (x.chunk(2) for x in (parts, scores, *self.trust.rows(items)))
+            positive, negative = map(ScoredItems, *halves)
             terms["calibration"] = calibration_loss(
-                *map(ScoredItems, *sides), tau=how.tau, detach=how.detach, kl_target=how.kl_target
+                positive,
+                negative,
+                tau=config.tau,
+                detach=config.detach,
+                kl_target=config.kl_target,
             )
         return {"bpr": self.backbone.criterion(*scores.chunk(2)), **terms}
 
     def modality_weights(self) -> dict[str, Tensor]:
-        """Return the softmax of each item's numbers, by modality; empty without weights."""
+        """Return the softmax of each item's numbers, by modality; empty where none are learned."""
         if self.trust is None:
             return {}
         return dict(zip(self.modality_widths, self.trust().unbind(dim=1), strict=True))

@@ -73,7 +73,7 @@ class MICRO(Contrastive, LatentStructure):
         """Return the mixed graph of each modality; gradients reach the projections."""
         content, skip = self.content, self.config.skip
         raw = [[(edges, skip * weight)] for edges, weight in content.raw()]
-        if skip < 1:
+        if self.config.learns:
             learned = map(content.normalized, content.chosen())
             raw = [
                 [*one, (edges, (1 - skip) * weight)]

@@ -169,22 +169,22 @@ class MMGEF(IdRecommender):
 
     def encode(self) -> Embeddings:
         """Return LightGCN's users, and its items plus the normalised item-graph message."""
-        (user, item), message = self._parts(self.item_graph())
-        return Embeddings(user, self.id_scale * item + message)
+        return self._final(self.item_graph(), self.id_scale)
 
     def batch_rows(self, batch: Batch) -> Rows:
         """Return rows over the item graph of the epoch, or of the present parameters where every batch rebuilds it."""
         graph = self._epoch_graph
         if graph is None or self.config.rebuild == "every_batch":
             graph = self.item_graph()
-        (user, item), message = self._parts(graph)
         self._epoch_graph = graph._replace(content=graph.content.detach())
-        return rows_of(Embeddings(user, item + message), batch)
+        return rows_of(self._final(graph), batch)
 
     def _nearest(self, fusion: EarlyFusion) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         x, include_self = fusion(), not self.config.exclude_self
         near = knn_graph(x.detach(), self.config.k, include_self=include_self, mask=fusion.present)
         return x, near
 
-    def _parts(self, graph: FusedItemGraph) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        return self.propagation(*self.ego), self.item_layers(self.item_embedding, graph)
+    def _final(self, graph: FusedItemGraph, id_scale: Tensor | float = 1.0) -> Embeddings:
+        """Return what eqs. (6) and (7) make of a fused graph, the items' own part times a factor."""
+        user, item = self.propagation(*self.ego)
+        return Embeddings(user, id_scale * item + self.item_layers(self.item_embedding, graph))

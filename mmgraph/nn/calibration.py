@@ -64,6 +64,15 @@ class ItemWeights(nn.Module):
         """Return the weights of some items, or of all; rows sum to 1."""
         return masked_softmax(*self.rows(items))
 
+    def scores(self, parts: Tensor, items: Tensor) -> Tensor:
+        """Return the sum of some items' scores by each modality, times their scaled weights.
+
+        Shapes:
+            parts (n, num_modalities), items (n,) int64; returns (n,).
+        """
+        weights: Tensor = self.scale * self(items)
+        return (weights * parts).sum(dim=1)
+
     def weigh(self, vectors: Tensor, widths: Iterable[int], items: Tensor | None = None) -> Tensor:
         """Return the vectors of items with the columns of each modality, so many, times its scaled weight.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgraph.nn.buffers import BufferList
 from mmgraph.nn.encoders import ModalityEncoder, ModalityEncoders
@@ -32,7 +32,7 @@ class LearnedItemGraphs(ModalityEncoders):
     Args:
         features: As for ``ModalityEncoders``.
         raw: Edges and normalised weights of the raw features' graph of each modality.
-        dim: Width of the projections.
+        dim: Width of the projections; None where nothing is chosen, and so nothing learned.
         nearest: Returns the edges to the nearest neighbours of the rows that are present.
 
     Example:
@@ -50,10 +50,12 @@ class LearnedItemGraphs(ModalityEncoders):
         features: Mapping[str, tuple[Tensor, Tensor]],
         raw: Sequence[WeightedEdges],
         *,
-        dim: int,
+        dim: int | None,
         nearest: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        super().__init__(features, lambda width: ModalityEncoder(width, dim))
+        super().__init__(
+            features, lambda width: nn.Identity() if dim is None else ModalityEncoder(width, dim)
+        )
         self.nearest = nearest
         self.raw_edges = BufferList(edges for edges, _ in raw)
         self.raw_weights = BufferList(weights for _, weights in raw)

@@ -40,10 +40,11 @@ def neighbours(graph, name):
     return [[s for s, t in zip(source, target, strict=True) if t == item] for item in range(12)]
 
 
+@pytest.mark.parametrize("include_self", [True, False])
 @pytest.mark.parametrize("depths", [(1, 1, 1), (2, 2, 2), (0, 2, 1)])
-def test_encode_equals_the_dense_equations(depths, irregular, irregular_pairs):
+def test_encode_equals_the_dense_equations(depths, include_self, irregular, irregular_pairs):
     depth = dict(zip(("num_layers", "num_user_layers", "num_item_layers"), depths, strict=True))
-    graph = board("text", "image", data=irregular)
+    graph = board("text", "image", data=irregular, include_self=include_self)
     model = make(graph, shares={"image": 0.1}, **depth).eval()
     disturb(model)
     content = [rows.detach() for rows in model.gcn.content().values()]
@@ -83,6 +84,25 @@ def test_the_score_is_the_sum_of_the_modalities_scores(modalities):
     assert tuple(parts) == modalities
     total = sum(part.user @ part.item.T for part in parts.values())
     torch.testing.assert_close(total, model.score(EVERYONE), rtol=1e-12, atol=1e-12)
+
+
+def test_a_modalitys_score_is_made_of_its_own_columns_alone():
+    """By the equations, one modality at a time, on the graphs that all share."""
+    model = make(board("text", "image", include_self=True), shares={"image": 0.1}).eval()
+    disturb(model)
+    user, item = model.gcn()
+    of_users, of_items = model.user_graph.to_dense(), model.item_graph.to_dense()
+    for place, (name, found) in enumerate(model.modality_embeddings().items()):
+        columns = slice(4 * place, 4 * place + 4)
+        own = user[:, columns] * model.user_weight[:, place, None]
+        score = (own + of_users @ own) @ (item[:, columns] + of_items @ item[:, columns]).T
+        torch.testing.assert_close(found.user @ found.item.T, score, rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_an_items_neighbours_have_weights_that_sum_to_one():
+    graph = board("text", "image", include_self=True)
+    sums = make(graph, shares={"image": 0.1}).item_graph.to_dense().sum(dim=1)
+    torch.testing.assert_close(sums, torch.ones(12).double(), rtol=0, atol=1e-6)
 
 
 def test_a_users_neighbours_have_weights_that_sum_to_one():

@@ -39,10 +39,11 @@ def train_pairs():
     return np.stack([train.user, train.item], axis=1)
 
 
-def board_with(*modalities, data=None):
+def board_with(*modalities, data=None, include_self=False):
     data = checkerboard_dataset() if data is None else data
     features = {name: data.features[name] for name in modalities}
-    return build_graph(type(data)(**{**vars(data), "features": features}), GraphConfig(k=3))
+    config = GraphConfig(k=3, include_self=include_self)
+    return build_graph(type(data)(**{**vars(data), "features": features}), config)
 
 
 def neighbours(graph, name):
@@ -72,9 +73,12 @@ def assert_dense(model, graph, pairs, **depth):
         np.testing.assert_allclose(found.detach(), wanted, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("include_self", [True, False])
 @pytest.mark.parametrize(("num_layers", "num_item_layers"), [(0, 0), (2, 1), (3, 2)])
-def test_encode_equals_the_dense_equations(num_layers, num_item_layers, irregular, irregular_pairs):
-    graph = board_with("text", "image", data=irregular)
+def test_encode_equals_the_dense_equations(
+    num_layers, num_item_layers, include_self, irregular, irregular_pairs
+):
+    graph = board_with("text", "image", data=irregular, include_self=include_self)
     depth = {"num_layers": num_layers, "num_item_layers": num_item_layers}
     model = make(graph, shares={"image": 0.1}, **depth).eval()
     assert_dense(model, graph, irregular_pairs, **depth)
@@ -146,10 +150,12 @@ def test_without_pruning_content_and_item_layers_it_is_lightgcn_plus_its_items()
     assert torch.equal(model.encode().item, item + plain.item_embedding)
 
 
-def test_the_modality_criterion_by_hand():
-    """Triples whose items lack a modality are left out of that modality's mean."""
-    model = make(drop=0.0)
+@pytest.mark.parametrize("drop", [0.0, 0.4])
+def test_the_modality_criterion_by_hand(drop):
+    """Triples whose items lack a modality are left out of its mean; users are those of the thinned graph."""
+    model = make(drop=drop).train()
     disturb(model)
+    model.on_epoch(2)
     batch = Batch(torch.tensor([0, 1, 3]), torch.tensor([2, 3, 5]), torch.tensor([1, 0, 4]))
     user = model.encode().user[batch.user].detach().numpy()
     graph, expected = checkerboard_graph(), 0.0

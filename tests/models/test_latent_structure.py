@@ -6,7 +6,7 @@ import torch
 from mmgraph.models.latent_structure import LatentStructure, LatentStructureConfig
 from mmgraph.models.lattice import LATTICE, LATTICEConfig
 from mmgraph.models.micro import MICRO, MICROConfig
-from mmgraph.testing.contract import board_batch, losses
+from mmgraph.testing.contract import board_batch, disturb, losses
 
 KINDS = [
     (LATTICE, LATTICEConfig(embedding_dim=4, feature_dim=4, k=3, skip=0.5)),
@@ -50,6 +50,24 @@ def test_an_item_is_its_own_neighbour_in_the_learned_graphs_if_it_is_in_the_raw_
         rows, columns = graph.adjacency.edge_index()
         loops = torch.bincount(rows[rows == columns], minlength=12).bool()
         assert loops.any() == include_self
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (LATTICE, {"skip": 1.0}),
+        (LATTICE, {"num_item_layers": 0}),
+        (MICRO, {"skip": 1.0}),
+    ],
+)
+def test_where_no_graph_is_learned_there_is_nothing_idle(kind, options, board):
+    config = kind.Config(embedding_dim=4, feature_dim=4, k=3, **options)
+    model = kind(board("text", "image"), config).double().train()
+    disturb(model)
+    model.on_epoch(1)
+    losses(model, board_batch()).backward()
+    assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not [*model.content.parameters()]
 
 
 def test_a_model_must_say_what_its_graphs_are(board):

@@ -21,6 +21,10 @@ class TestAsReleased(RecommenderContract):
     model, options = LATTICE, {"embedding_dim": 8, "k": 3, "preset": "as_released", "skip": 0.5}
 
 
+class TestOnTheRawGraphs(RecommenderContract):
+    model, options = LATTICE, {"embedding_dim": 8, "k": 3, "skip": 1.0}
+
+
 def board(*modalities, data=None, **options):
     data = checkerboard_dataset() if data is None else data
     features = {name: data.features[name] for name in modalities}
@@ -83,13 +87,13 @@ def test_weights_of_modalities_start_equal_and_sum_to_one():
     assert model.modality_weight.softmax(dim=0).tolist() == [0.5, 0.5]
 
 
-def test_with_skip_one_the_graph_is_independent_of_the_projections():
-    model = make(skip=1.0)
-    before = model.item_graph().weight.clone()
-    with torch.no_grad():
-        for parameter in model.content.parameters():
-            parameter.add_(1.0)
-    assert torch.equal(model.item_graph().weight, before)
+@pytest.mark.parametrize("k", [2, 4])
+def test_an_item_has_k_learned_neighbours_in_each_modality_it_has(k):
+    model = make(board("text", "image", k=k), k=k, skip=0.0)
+    disturb(model)
+    for (edges, _), has in zip(model.content.chosen(), model.content.present, strict=True):
+        assert torch.equal(torch.bincount(edges[1], minlength=12), k * has.long())
+        assert len(edges.unique(dim=1).T) == edges.size(1)
 
 
 def test_projections_learn_from_the_first_batch_of_an_epoch_only():

@@ -82,11 +82,14 @@ def test_scores_and_losses_equal_the_oracle(backbone, modalities, absent):
     graph = board(*modalities)
     model = make(graph, backbone=backbone, stage=1, tau=0.5, absent=absent).eval()
     everywhere = all(graph["item"][f"has_{name}"].all() for name in modalities)
-    assert bool(model.trust.present.all()) == (absent == "weighed" or everywhere)
     disturb(model)
     users, items = parts_of(model)
-    logits = model.trust.item_logits.detach()
-    weights = oracles.margo_weights(logits, model.trust.present)
+    logits, present = torch.zeros(12, 1), torch.ones(12, 1, dtype=torch.bool)
+    assert (model.trust is None) == (len(modalities) == 1)
+    if model.trust is not None:
+        logits, present = model.trust.item_logits.detach(), model.trust.present
+        assert bool(present.all()) == (absent == "weighed" or everywhere)
+    weights = oracles.margo_weights(logits, present)
     expected = oracles.margo_scores(users, items, weights)
     np.testing.assert_allclose(model.score(EVERYONE).detach(), expected, rtol=1e-9, atol=1e-12)
 
@@ -97,11 +100,13 @@ def test_scores_and_losses_equal_the_oracle(backbone, modalities, absent):
     assert terms["bpr"].item() == pytest.approx(
         oracles.bpr(expected[u, i], expected[u, k]), rel=1e-9
     )
-    calibration = oracles.margo_calibration(
-        users, items, logits, triples, tau=0.5, present=model.trust.present
-    )
-    assert terms["calibration"].item() == pytest.approx(calibration.mean(), rel=1e-8, abs=1e-15)
-    assert (calibration.max() > 0) == (len(modalities) > 1)
+    calibration = oracles.margo_calibration(users, items, logits, triples, tau=0.5, present=present)
+    if model.trust is None:
+        assert calibration.max() == pytest.approx(0, abs=1e-15)
+        assert "calibration" not in terms
+    else:
+        assert calibration.max() > 0
+        assert terms["calibration"].item() == pytest.approx(calibration.mean(), rel=1e-8)
     own = model.backbone.penalties(batch, model.backbone.batch_rows(batch))
     assert {name: x.item() for name, x in own.items()} == pytest.approx(
         {name: x.item() for name, x in terms.items() if name not in ("bpr", "calibration")}
@@ -171,12 +176,16 @@ def test_scores_of_a_batch_are_those_of_the_ranking(weight_scale):
     torch.testing.assert_close(total, scores, rtol=1e-12, atol=1e-12)
 
 
-def test_with_one_modality_both_stages_score_the_same():
+def test_with_one_modality_both_stages_score_the_same_and_nothing_is_weighed():
     model = make(board("text"), stage=0).eval()
     plain = model.score(EVERYONE)
-    model.on_stage(model.stages[1])
+    first, second = model.stages
+    model.on_stage(second)
     assert torch.equal(model.score(EVERYONE), plain)
-    assert model.losses(board_batch())["calibration"].item() == 0
+    assert set(model.losses(board_batch())) == {"bpr", "reg"}
+    assert second.loss_weights == first.loss_weights
+    assert model.modality_weights() == {}
+    assert all(name.startswith("backbone.") for name, _ in model.named_parameters())
 
 
 def test_a_missing_modality_can_be_left_out_and_the_others_count_all():

@@ -8,7 +8,7 @@ from mmgraph.experiment import train as train_run
 from mmgraph.models.margo import MARGO, MARGOConfig
 from mmgraph.nn import bpr_loss
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
-from mmgraph.testing.contract import board_batch
+from mmgraph.testing.contract import board_batch, disturb
 from mmgraph.training import CheckpointStore, PairwiseSampler, TrainingConfig, fit
 
 SMALL = {"name": "dragon", "embedding_dim": 4, "hidden_dim": 8}
@@ -176,6 +176,26 @@ def test_ablations_name_keys_of_the_recipe():
     assert made["w/o weight"].trust is None
     assert made["w/o weight"].modality_weights() == {}
     assert made["w/o two-stage"].weighted
+    reached = {}
+    for label, model in made.items():
+        model.double().train().on_stage(model.stages[-1])
+        disturb(model)
+        terms = model.losses(board_batch())
+        if "calibration" in terms:
+            terms["calibration"].backward()
+            reached[label] = model.backbone.gcn.user_preference.grad is not None
+    assert reached == {"w/o two-stage": False, "w/o nograd": True}
+
+
+def test_equal_weights_are_the_two_stages_alone():
+    model = make(learn_weights=False).eval()
+    first, second = model.stages
+    plain = model.score(torch.arange(12))
+    model.on_stage(second)
+    assert torch.equal(model.score(torch.arange(12)), plain)
+    assert (first.name, second.name) == ("first", "second")
+    assert second.loss_weights == first.loss_weights
+    assert all(name.startswith("backbone.") for name, _ in model.named_parameters())
 
 
 def test_one_stage_has_the_epochs_of_both():

@@ -23,6 +23,10 @@ class TestContrastOfTheBatch(RecommenderContract):
     model, options = MICRO, {"embedding_dim": 8, "k": 3, "skip": 0.5, "contrast_items": "batch"}
 
 
+class TestOnTheRawGraphs(RecommenderContract):
+    model, options = MICRO, {"embedding_dim": 8, "k": 3, "skip": 1.0}
+
+
 def make(graph, **options):
     torch.manual_seed(0)
     config = MICROConfig(**{"embedding_dim": 4, "feature_dim": 5, "k": 3, **options})

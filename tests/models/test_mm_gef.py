@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -165,6 +166,48 @@ def test_encode_equals_the_equations_written_out(options, widths_agree, irregula
         np.testing.assert_allclose(found.detach(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("reg_rows", ["final", "ego"])
+def test_losses_are_those_of_the_equations(reg_rows, irregular):
+    data, graph = board(irregular)
+    model, batch = make(graph, reg_weight=0.1, reg_rows=reg_rows).train(), board_batch()
+    disturb(model)
+    tables = {"final": dense(model, data), "ego": [x.detach().numpy() for x in model.ego]}
+    rows = {
+        name: (user[batch.user], item[batch.positive], item[batch.negative])
+        for name, (user, item) in tables.items()
+    }
+    user, positive, negative = rows["final"]
+    expected = oracles.bpr((user * positive).sum(axis=1), (user * negative).sum(axis=1))
+    terms = model.losses(batch)
+    assert terms["bpr"].item() == pytest.approx(expected, rel=1e-5)
+    expected = oracles.half_squared_penalty(rows[reg_rows])
+    assert terms["reg"].item() == pytest.approx(expected, rel=1e-5)
+    assert set(terms) == {"bpr", "reg"}
+
+
+def test_an_epoch_keeps_its_graph_and_evaluation_follows_the_parameters(irregular):
+    x = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
+    text = replace(irregular.features["text"], x=x)  # the board's features are alike under any map
+    data, graph = board(replace(irregular, features={"text": text}))
+    model, batch = make(graph).train(), board_batch()
+    disturb(model)
+    model.on_epoch(1)
+    first = model.batch_rows(batch)
+    with torch.no_grad():
+        for parameter in model.fusion.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(3))
+    for _ in range(2):
+        for found, expected in zip(model.batch_rows(batch), first, strict=True):
+            assert torch.equal(found, expected)
+    user, item = dense(model, data)
+    assert not np.allclose(item[batch.positive], first.positive.detach(), atol=1e-3)
+    np.testing.assert_allclose(model.encode().item.detach(), item, atol=1e-6)
+    model.on_epoch(2)
+    found = model.batch_rows(batch)
+    np.testing.assert_allclose(found.positive.detach(), item[batch.positive], atol=1e-6)
+    np.testing.assert_allclose(found.user.detach(), user[batch.user], atol=1e-6)
+
+
 @pytest.mark.parametrize("co_normalize", ["max", "row_max", "sym"])
 @pytest.mark.parametrize("ui_norm", ["sym", "rw_self"])
 @pytest.mark.parametrize("cold_id_scale", [1.0, 0.0, 0.5])
@@ -241,6 +284,9 @@ def test_interactions_of_an_item_reach_only_its_own_counts():
 def test_ablations_build_and_differ_from_the_full_model(label):
     options = {key.removeprefix("model."): value for key, value in MMGEF.ablations[label].items()}
     full, ablated = make(), make(**options)
+    assert bool(MMGEF.edges_for(ablated.config)) == ("CF" not in label)
+    learns = [name for name, _ in ablated.named_parameters() if ".attention." in name]
+    assert bool(learns) == ("Att" not in label)
     disturb(full), disturb(ablated)
     everyone = torch.arange(12)
     assert not torch.allclose(full.eval().score(everyone), ablated.eval().score(everyone))
