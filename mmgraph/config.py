@@ -229,7 +229,7 @@ def read_recipe(name: str | Path) -> dict[str, Any]:
     shipped = shipped_recipes()
     if str(name) in shipped:
         return read_toml(shipped[str(name)])
-    hint = nearest(str(name), [*MODELS, *shipped])
+    hint = nearest(str(name), [*MODELS, *shipped], listed=MODELS)
     raise ConfigError(
         f"a recipe is a .toml file, a shipped recipe or a model (got {str(name)!r}){hint}"
     )

@@ -33,8 +33,22 @@ class MissingDependency(MmgraphError, ImportError):
     """An optional package is needed and not installed; the message carries the install line."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the closest known name, or the list of known names.
+# Remedies for values of another kind, by pydantic's name of the mistake.
+_HOW_TO_WRITE = {
+    "tuple_type": "; write a list, such as ['a', 'b']",
+    "list_type": "; write a list, such as ['a', 'b']",
+    "dict_type": "; write a table, such as {a = 1}",
+    "model_type": "; write a table, such as {a = 1}",
+}
+
+
+def nearest(name: str, known: Iterable[str], *, listed: Iterable[str] | None = None) -> str:
+    """Return ``"; did you mean 'x'?"`` for the closest known name, or a list of names.
+
+    Args:
+        name: What was given.
+        known: What it could have been.
+        listed: Names to list where none is close; by default all that are known.
 
     Example:
         >>> nearest("tets", ["train", "test"])
@@ -44,6 +58,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]!r}?"
+    choices = choices if listed is None else sorted(listed)
     return f"; known: {', '.join(choices)}" if choices else ""
 
 
@@ -71,5 +86,5 @@ def explain_validation(
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if first["type"] != "value_error":
-        message += f" (got {first['input']!r})"
+        message += f" (got {first['input']!r}){_HOW_TO_WRITE.get(first['type'], '')}"
     return f"{key}: {' '.join(message.split())}" if key else " ".join(message.split())

@@ -35,7 +35,10 @@ def ablate(
     set_: SetOption = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="LABEL", help="Only this variant; may be given again."),
+        typer.Option(
+            metavar="LABEL",
+            help="Only this variant; may be given again. An unknown label lists all.",
+        ),
     ] = None,
     by_modality: Annotated[
         bool,

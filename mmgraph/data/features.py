@@ -141,7 +141,7 @@ def read_features(
     zero_rows = int((row_of_item >= 0).sum() - present.sum())
     if not present.any():
         raise DataError(
-            f"{card.file}: at least one item needs a {name} vector that is not zero "
+            f"{card.file}: at least one item needs a vector of {name!r} that is not zero "
             f"(got none for {len(items)} items); check features.{name}.ids against the item ids "
             "or leave the modality out"
         )

@@ -56,7 +56,7 @@ class WrapperConfig(ModelConfig):
             )
             raise ConfigError(
                 f"model.backbone must score by the inner products of its vectors alone (got {name!r}, which {how}); "
-                "use another, such as 'lightgcn'"
+                f"use another, such as {cls.default_backbone['name']!r}"
             )
 
     @classmethod
@@ -125,7 +125,7 @@ class Wrapper(Recommender):
         if len(self.backbone.stages) != 1:
             raise ConfigError(
                 f"model.backbone must be a model trained in one stage (got {config.backbone.name!r} with "
-                f"{len(self.backbone.stages)}); use another, such as 'lightgcn'"
+                f"{len(self.backbone.stages)}); use another, such as {config.default_backbone['name']!r}"
             )
 
     def stage_with(self, **weights: float) -> Stage:

@@ -1,10 +1,11 @@
 """What models read from their graph: the joint matrix, the features, the content neighbours."""
 
+import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -22,7 +23,15 @@ class SharesConfig(ModelConfig):
         shares: Share of a modality, by name; modalities without one divide what is left up to 1 equally.
     """
 
-    shares: dict[str, float] = Field(default_factory=dict)
+    shares: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+
+    @field_validator("shares")
+    @classmethod
+    def _check_sum(cls, shares: dict[str, float]) -> dict[str, float]:
+        total = math.fsum(shares.values())
+        if round(total, 9) > 1:  # decimals sum to 1 no better than this
+            raise ValueError(f"must not be above 1 together (got {total:g}); lower one of them")
+        return shares
 
     def changes_for(self, modalities: Collection[str]) -> dict[str, Any]:
         """Return the shares of these modalities, if others have one; none if theirs are all zero."""
@@ -72,7 +81,8 @@ def required_features(graph: HeteroData, config: ModelConfig) -> dict[str, tuple
     features = item_features(graph)
     if not features:
         raise GraphError(
-            f"{config.name} needs item features (got none); add a [features.<name>] table to dataset.toml"
+            f"{config.name} needs item features (got none); add a [features.<name>] table to dataset.toml, or "
+            "name one in data.modalities if that is empty"
         )
     return features
 

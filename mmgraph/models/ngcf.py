@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from mmgraph.errors import GraphError
 from mmgraph.models.base import EmbeddingConfig, IdRecommender, Paper
 from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.models.inputs import user_item_adjacency
@@ -60,6 +61,11 @@ class NGCF(IdRecommender):
     def __init__(self, graph: HeteroData, config: NGCFConfig) -> None:
         super().__init__(graph, config, init=config.init)
         dim = config.embedding_dim
+        if config.preset == "paper" and "self_weight" in graph["user"]:
+            raise GraphError(
+                "preset 'paper' of ngcf adds each node's own row itself (got a graph with self loops); "
+                "remove graph.ui_norm, or set model.preset to 'as_released'"
+            )
         self.adjacency = user_item_adjacency(graph)
         self.layers = nn.ModuleList(
             NGCFConv(dim, dim, preset=config.preset) for _ in range(config.num_layers)

@@ -126,13 +126,7 @@ def modality_variants(setting: Setting) -> dict[str, Mapping[str, Any]]:
     parts = {f"{name} alone": [name] for name in names}
     if len(names) > 2:
         parts |= {f"w/o {name}": [other for other in names if other != name] for name in names}
-    return {
-        label: {
-            "data.modalities": kept,
-            **{f"model.{key}": value for key, value in config.changes_for(kept).items()},
-        }
-        for label, kept in parts.items()
-    }
+    return {label: {"data.modalities": kept} for label, kept in parts.items()}
 
 
 def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[str, Any]]:
@@ -152,7 +146,7 @@ def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[
     if not variants and needed:
         raise ConfigError(
             f"{setting.label}: {recipe.model.name} has no ablations (got none from the recipe either); "
-            'add [ablations."w/o something"] with its changed keys to the recipe'
+            'add [ablations."w/o something"] with its changed keys to the recipe, or give --by-modality'
         )
     for label, changes in variants.items():
         if label == FULL or not changes:

@@ -1,12 +1,14 @@
 """Which runs of a study are missing. What could make its rows no comparison is found before the first is trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from mmgraph.config import Recipe
 from mmgraph.errors import ConfigError
 from mmgraph.evaluation import EvaluationConfig
+from mmgraph.models import get_model
 from mmgraph.run import Run, load_data
 from mmgraph.study.trial import Trial, stored_run
 
@@ -21,6 +23,7 @@ class _Facts(NamedTuple):
     """What a study must know of its data."""
 
     num_items: int
+    present: Mapping[str, int]  # how many items have each modality
     has_valid: bool
     split_hash: str
     dataset_hash: str
@@ -40,8 +43,9 @@ def missing_trials(
         metric: What they will be judged by there, if it is not the recipe's own choice.
 
     Raises:
-        ConfigError: a recipe or a folder cannot be used, there is a run on other data, a trial does not measure that,
-            or rows differ in their split or in how they are evaluated; nothing was written.
+        ConfigError: a recipe or a folder cannot be used, there is a run on other data, a model cannot have what it
+            wants of their features, a trial does not measure that, or rows differ in their split or in how they are
+            evaluated; nothing was written.
         DataError: the data cannot be used.
     """
     missing = []
@@ -57,6 +61,7 @@ def missing_trials(
         if run is not None:
             _check_data(run, facts)
         if run is None or not run.folder.is_complete:
+            _check_features(trial, facts)
             missing.append(trial)
         measure = trial.recipe.fitted_to(facts.num_items).evaluation
         _check_measured(trial.label, measure, facts, parts=parts, metric=metric)
@@ -85,7 +90,31 @@ def check_one_split(splits: Mapping[str, str]) -> None:
 
 def _facts(recipe: Recipe) -> _Facts:
     data = load_data(recipe)
-    return _Facts(data.num_items, len(data.valid) > 0, data.split_hash, data.content_hash)
+    present = {name: int(feature.present.sum()) for name, feature in data.features.items()}
+    return _Facts(data.num_items, present, len(data.valid) > 0, data.split_hash, data.content_hash)
+
+
+def _check_features(trial: Trial, facts: _Facts) -> None:
+    """Refuse what the graph or the model would refuse of the modalities there are, when the trial's turn came."""
+    config, graph, label = trial.recipe.model, trial.recipe.graph, trial.label
+    if not facts.present:
+        if get_model(config.name).reads_features(config):
+            raise ConfigError(
+                f"{label}: {config.name} needs item features (got none); leave the row out, or give the data some"
+            )
+        return
+    for key in config.changes_for(facts.present):
+        value = reduce(getattr, key.split("."), config)
+        raise ConfigError(
+            f"{label}: model.{key} must name modalities of the data (got {value}); "
+            f"known: {', '.join(facts.present)}"
+        )
+    for name, count in facts.present.items() if "knn" in graph.edges else ():
+        if graph.k >= count:
+            raise ConfigError(
+                f"{label}: graph.k must be below the number of items that have {name!r} (got {graph.k} with {count} "
+                "items); lower it"
+            )
 
 
 def _check_data(run: Run, facts: _Facts) -> None:

@@ -47,12 +47,18 @@ class Setting:
         return re.sub(r"[^\w.=+-]+", "-", self.label).strip("-.") or "-"
 
     def changed(self, label: str, changes: Mapping[str, Any]) -> "Setting":
-        """Return it under another label with some keys changed.
+        """Return it under another label with some keys changed; options that name modalities follow which there are.
 
         Raises:
-            ConfigError: a key goes through one that is no table.
+            ConfigError: a key goes through one that is no table, or there is no such recipe.
         """
         values = set_keys(self.values, changes.items(), origin=f"{label}:")
+        if "data.modalities" in changes:
+            recipe = Recipe.build(values, origin=label)
+            followed = recipe.model.changes_for(recipe.data.modalities or ())
+            follow = {f"model.{key}": value for key, value in followed.items()}
+            values = set_keys(values, follow.items(), origin=f"{label}:")
+            changes = {**changes, **follow}
         return Setting(label, values, self.source, {**self.changes, **changes})
 
 

@@ -153,7 +153,7 @@ def test_a_value_that_is_no_number_is_named(tmp_path: Path, value: float, dtype:
             "ids.csv: ids must match the rows of f.npy one to one (got 2 ids below the heade",
         ),
         ((2, 10, 2), "ids.csv rows 1 and 3: ids must be distinct (got '2' twice)"),
-        (("a", "b", "c"), "f.npy: at least one item needs a text vector that is not zero"),
+        (("a", "b", "c"), "f.npy: at least one item needs a vector of 'text' that is not zero"),
     ],
 )
 def test_ids_that_do_not_fit(tmp_path: Path, ids: tuple[object, ...], expected: str) -> None:
@@ -167,7 +167,7 @@ def test_all_rows_zero_means_no_item_has_the_modality(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.zeros((3, 2)))
     write_ids(tmp_path, 2, 10, 30)
     with pytest.raises(
-        DataError, match=r"at least one item needs a text vector .* \(got none for 3"
+        DataError, match=r"at least one item needs a vector of 'text' .* \(got none for 3"
     ):
         read(tmp_path, "f.npy")
 

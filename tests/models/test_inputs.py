@@ -1,10 +1,12 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models.base import EmbeddingConfig
 from mmgraph.models.inputs import (
+    SharesConfig,
     content_graph,
     item_content_graph,
     items_of_users,
@@ -12,6 +14,14 @@ from mmgraph.models.inputs import (
     user_item_adjacency,
 )
 from mmgraph.testing import checkerboard_dataset, checkerboard_graph
+
+
+def test_shares_are_no_less_than_zero_and_no_more_than_one_together():
+    assert SharesConfig(name="x", shares={"a": 0.1, "b": 0.2, "c": 0.7}).shares["b"] == 0.2
+    with pytest.raises(ValidationError, match=r"must not be above 1 together \(got 1.1\)"):
+        SharesConfig(name="x", shares={"a": 0.6, "b": 0.5})
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        SharesConfig(name="x", shares={"a": -0.1})
 
 
 def test_the_joint_matrix_is_symmetric_under_sym_and_stochastic_under_rw():

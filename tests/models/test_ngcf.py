@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from mmgraph.config import Recipe
+from mmgraph.errors import GraphError
 from mmgraph.graph import GraphConfig, build_graph
 from mmgraph.models.ngcf import NGCF, NGCFConfig
 from mmgraph.testing import RecommenderContract, checkerboard_dataset, checkerboard_graph, oracles
@@ -121,6 +122,13 @@ def test_dropout_is_of_training_only_and_follows_the_seed(shares):
     assert values[0] == values[2] != values[1]
     still = model.eval().losses(batch)["bpr"].item()
     assert still == make(message_dropout=0.0).eval().losses(batch)["bpr"].item()
+
+
+def test_the_papers_layer_refuses_a_graph_that_counts_each_node_once_more(irregular):
+    graph = build_graph(irregular, GraphConfig(edges=(), ui_norm="rw_self"))
+    with pytest.raises(GraphError, match="adds each node's own row itself"):
+        NGCF(graph, NGCFConfig())
+    NGCF(graph, NGCFConfig(preset="as_released"))
 
 
 def test_the_preset_brings_its_operator_unless_the_recipe_names_one():

@@ -57,6 +57,36 @@ def test_bad_trials_are_found_before_anything_is_trained(trial: Trial, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        (
+            {"model": {"name": "dragon", "shares": {"sound": 0.3}}},
+            r"mine: model.shares must name modalities of the data \(got {'sound': 0.3}\); known: text, image",
+        ),
+        (
+            {"model": {"name": "margo", "backbone": {"name": "freedom", "shares": {"sound": 0.3}}}},
+            r"mine: model.backbone.shares must name modalities of the data",
+        ),
+        (
+            {"model": {"name": "lattice"}, "graph": {"k": 40}},
+            r"mine: graph.k must be below the number of items that have 'text' \(got 40 with 40 items\); lower it",
+        ),
+        (
+            {"model": {"name": "vbpr"}, "data": {"modalities": []}},
+            r"mine: vbpr needs item features \(got none\)",
+        ),
+    ],
+)
+def test_what_the_features_cannot_serve_is_found_before_anything_is_trained(
+    trial: Trial, tables: dict[str, Any], message: str
+) -> None:
+    model = {"model": {"name": tables["model"]["name"]}}
+    values = {name: table for name, table in trial.values.items() if name not in model}
+    with pytest.raises(ConfigError, match=message):
+        missing_trials([changed(replace(trial, values=values), **tables)], parts=("test",))
+
+
 def test_the_same_data_may_lie_elsewhere(trial: Trial, elsewhere: Path) -> None:
     train(trial)
     moved = changed(trial, data={"dataset": str(elsewhere)})

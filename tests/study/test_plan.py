@@ -107,6 +107,19 @@ def test_changes_are_noted_and_the_base_stays_as_it_is() -> None:
         base.changed("x", {"model.name.deep": 1})
 
 
+def test_shares_follow_the_modalities_of_a_setting(shop: Path) -> None:
+    """Of a grid over modalities, say, whose recipe gives the image a share."""
+    base = setting_of("dragon", str(shop), overrides=["model.shares.image=0.1"])
+    text, both = (
+        base.changed(f"{n}", {"data.modalities": n}) for n in (["text"], ["text", "image"])
+    )
+    assert text.values["model"]["shares"] == {}
+    assert text.changes["model.shares"] == {}
+    assert both.values["model"]["shares"] == {"image": 0.1}
+    assert base.values["model"]["shares"] == {"image": 0.1}
+    build_all([text, both])
+
+
 @pytest.mark.parametrize(
     ("label", "name"),
     [
