@@ -106,6 +106,7 @@ class Recommender(nn.Module):
         modality_fusion: What becomes of the items' features.
         scorer: How a user and an item make a score.
         ablations: The rows of the paper's ablation table: by label overrides of a recipe, such as ``{"model.k": 5}``.
+        ablations_need: How many modalities there must be for these to differ from the whole.
         late_fusion_defaults: Keys of the config whose default is another one where this model serves another that
             weighs its modalities.
     """
@@ -115,6 +116,7 @@ class Recommender(nn.Module):
     modality_fusion: ClassVar[ModalityFusion] = "none"
     scorer: ClassVar[Scorer] = "inner product"
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    ablations_need: ClassVar[int] = 1
     late_fusion_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, graph: HeteroData, config: ModelConfig) -> None:

@@ -120,6 +120,7 @@ class MARGO(Wrapper):
         "w/o two-stage": {"model.two_stage": False},
         "w/o nograd": {"model.detach": False},
     }
+    ablations_need = 2
     config: MARGOConfig
 
     def __init__(self, graph: HeteroData, config: MARGOConfig) -> None:

@@ -77,6 +77,7 @@ def ablate(
                 f"--only must be a label of the ablation table (got {label!r}){nearest(label, variants)}"
             )
     chosen = {label: c for label, c in variants.items() if not only or label in only}
+    _check_modalities(whole, chosen)
     settings = (
         whole.changed(FULL, {}),
         *(whole.changed(label, changes) for label, changes in chosen.items()),
@@ -110,9 +111,7 @@ def modality_variants(setting: Setting) -> dict[str, Mapping[str, Any]]:
         ConfigError: the model reads no features, or there are fewer than two modalities.
         DataError: the data set's card cannot be read.
     """
-    data, config = setting.values["data"], Recipe.build(setting.values, origin=setting.label).model
-    folder = bundled_datasets().get(data["dataset"], Path(data["dataset"]))
-    names = list(data.get("modalities") or read_card(folder).features)
+    config, names = Recipe.build(setting.values, origin=setting.label).model, _modalities(setting)
     if not get_model(config.name).reads_features(config):
         raise ConfigError(
             f"{setting.label}: variants by modality need a model that reads features (got {config.name!r}); "
@@ -127,6 +126,25 @@ def modality_variants(setting: Setting) -> dict[str, Mapping[str, Any]]:
     if len(names) > 2:
         parts |= {f"w/o {name}": [other for other in names if other != name] for name in names}
     return {label: {"data.modalities": kept} for label, kept in parts.items()}
+
+
+def _check_modalities(setting: Setting, variants: Mapping[str, Any]) -> None:
+    """Refuse variants of the model's class that would not differ from the whole for want of modalities."""
+    model = get_model(setting.values["model"]["name"])
+    own = [label for label in variants if label in model.ablations]
+    if own and model.ablations_need > 1:
+        names = _modalities(setting)
+        if len(names) < model.ablations_need:
+            raise ConfigError(
+                f"{setting.label}: {own[0]!r} needs at least {model.ablations_need} modalities to differ from "
+                f"{FULL!r} (got {', '.join(names) or 'none'}); add [features.<name>] to dataset.toml"
+            )
+
+
+def _modalities(setting: Setting) -> list[str]:
+    data = setting.values["data"]
+    folder = bundled_datasets().get(data["dataset"], Path(data["dataset"]))
+    return list(data.get("modalities") or read_card(folder).features)
 
 
 def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[str, Any]]:

@@ -85,6 +85,15 @@ def test_variants_by_modality(shop: Path, tmp_path: Path) -> None:
     assert variants["w/o image"] == {"data.modalities": ["text", "sound"]}
 
 
+def test_variants_that_would_not_differ_for_want_of_modalities_are_refused(
+    shop: Path, tmp_path: Path
+) -> None:
+    text = ["data.modalities=['text']"]
+    with pytest.raises(ConfigError, match=r"'w/o weight' needs at least 2 modalities .*got text"):
+        ablate("margo", str(shop), overrides=text, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_that_name_modalities_go_with_them(shop: Path) -> None:
     def changes_of(model: str, *overrides: str) -> dict[str, Any]:
         whole = setting_of(model, str(shop), overrides=overrides)
