@@ -48,12 +48,13 @@ def missing(run: Run, what: str, *methods: str) -> ConfigError:
     """Return the error for a model that cannot answer, which names those that can."""
     name = run.recipe.model.name
     able = models_with(*methods)
+    configured = ""
+    remedy = f"give a run of {', '.join(able)}" if able else "no registered model has them yet"
     if name in able:
-        why, remedy = " as it is configured here", "train it with other options or more modalities"
-    else:
-        why, remedy = "", f"give a run of {', '.join(able)}" if able else "no model has them yet"
+        configured = " as it is configured here"
+        remedy = "train it with other options or more modalities"
     return ConfigError(
-        f"{run.path}: the model of the run must have {what} (got {name}, which has none{why}); {remedy}"
+        f"{run.path}: the model of the run must have {what} (got {name}, which has none{configured}); {remedy}"
     )
 
 

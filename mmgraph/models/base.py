@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
+from mmgraph.errors import ConfigError
 from mmgraph.models.batch import Batch, Embeddings, Rows, rows_of
 from mmgraph.nn import (
     bpr_loss,
@@ -73,6 +75,22 @@ class ModelConfig(BaseModel):
         """Return the options that name modalities as they are where there are only some of these, by key with dots."""
         del modalities
         return {}
+
+    def check_modalities(self, modalities: Collection[str], *, path: str = "model") -> None:
+        """Refuse options that name other modalities than these.
+
+        Args:
+            modalities: Those of the data set.
+            path: Tables that lead to the options, for the message.
+
+        Raises:
+            ConfigError: one does.
+        """
+        for key in self.changes_for(modalities):
+            value = reduce(getattr, key.split("."), self)
+            raise ConfigError(
+                f"{path}.{key} must name modalities of the data set (got {value}); known: {', '.join(modalities)}"
+            )
 
 
 class EmbeddingConfig(ModelConfig):

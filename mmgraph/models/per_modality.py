@@ -55,12 +55,7 @@ class OnePerModality(Recommender):
     def __init__(self, graph: HeteroData, config: ModelConfig, model: type[Recommender]) -> None:
         super().__init__(graph, config)
         self.modalities = tuple(required_features(graph, config))
-        foreign = next(iter(config.changes_for(self.modalities)), None)
-        if foreign is not None:
-            raise ConfigError(
-                f"model.backbone.{foreign} must name modalities of the data set (got {getattr(config, foreign)}); "
-                f"known: {', '.join(self.modalities)}"
-            )
+        config.check_modalities(self.modalities, path="model.backbone")
         self.copies = nn.ModuleList(
             model(
                 with_one_modality(graph, name), config.model_copy(update=config.changes_for([name]))

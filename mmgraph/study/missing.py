@@ -1,13 +1,13 @@
 """Which runs of a study are missing. What could make its rows no comparison is found before the first is trained."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 from mmgraph.config import Recipe
-from mmgraph.errors import ConfigError
+from mmgraph.errors import ConfigError, GraphError
 from mmgraph.evaluation import EvaluationConfig
+from mmgraph.graph.knn.arguments import check_k
 from mmgraph.models import get_model
 from mmgraph.run import Run, load_data
 from mmgraph.study.trial import Trial, stored_run
@@ -103,18 +103,13 @@ def _check_features(trial: Trial, facts: _Facts) -> None:
                 f"{label}: {config.name} needs item features (got none); leave the row out, or give the data some"
             )
         return
-    for key in config.changes_for(facts.present):
-        value = reduce(getattr, key.split("."), config)
-        raise ConfigError(
-            f"{label}: model.{key} must name modalities of the data (got {value}); "
-            f"known: {', '.join(facts.present)}"
-        )
-    for name, count in facts.present.items() if "knn" in graph.edges else ():
-        if graph.k >= count:
-            raise ConfigError(
-                f"{label}: graph.k must be below the number of items that have {name!r} (got {graph.k} with {count} "
-                "items); lower it"
-            )
+    try:
+        config.check_modalities(facts.present)
+        for name, count in facts.present.items() if "knn" in graph.edges else ():
+            there = f"items that have {name!r}"
+            check_k(graph.k, count, f"the number of {there}", there)
+    except (ConfigError, GraphError) as error:
+        raise ConfigError(f"{label}: {error}") from None
 
 
 def _check_data(run: Run, facts: _Facts) -> None:

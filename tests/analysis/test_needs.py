@@ -44,7 +44,7 @@ def test_a_model_that_could_but_does_not_is_told_apart(trained: Callable[..., An
 
 
 def test_where_no_model_can_that_is_said(trained: Callable[..., Any]) -> None:
-    assert "no model has them yet" in str(missing(trained(), "wings", "wings"))
+    assert "no registered model" in str(missing(trained(), "wings", "wings"))
 
 
 def test_an_interrupted_run_is_refused(trained: Callable[..., Any]) -> None:

@@ -96,19 +96,22 @@ def test_variants_that_would_not_differ_for_want_of_modalities_are_refused(
 
 def test_options_that_name_modalities_go_with_them(shop: Path) -> None:
     def changes_of(model: str, *overrides: str) -> dict[str, Any]:
-        whole = setting_of(model, str(shop), overrides=overrides)
-        variants = modality_variants(whole)
-        return {label: whole.changed(label, kept).changes for label, kept in variants.items()}
+        whole, found = setting_of(model, str(shop), overrides=overrides), {}
+        for label, kept in modality_variants(whole).items():
+            changes = whole.changed(label, kept).changes
+            found[label] = {k: v for k, v in changes.items() if whole.changes.get(k) != v}
+        return found
 
     shares = "model.backbone={name='freedom', shares={image=0.1}}"
-    found = changes_of("margo", shares)
-    assert found["text alone"]["model.backbone.shares"] == {}
-    assert "model.backbone.shares" not in found["image alone"]
+    assert changes_of("margo", shares) == {
+        "text alone": {"data.modalities": ["text"], "model.backbone.shares": {}},
+        "image alone": {"data.modalities": ["image"]},
+    }
     three = ['data.modalities=["text","image","sound"]', "model.mix_order=['sound', 'image']"]
     found = changes_of("cm3", *three)
     assert found["w/o image"]["model.mix_order"] == ("sound",)
     assert found["image alone"]["model.mix_order"] == ("image",)
-    assert found["w/o text"]["model.mix_order"] == ["sound", "image"]
+    assert found["w/o text"] == {"data.modalities": ["image", "sound"]}
 
 
 @pytest.mark.parametrize("keys", [["model.flip_from='features'"], ["model.backbone='vbpr'"]])

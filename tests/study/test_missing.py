@@ -62,15 +62,16 @@ def test_bad_trials_are_found_before_anything_is_trained(trial: Trial, tmp_path:
     [
         (
             {"model": {"name": "dragon", "shares": {"sound": 0.3}}},
-            r"mine: model.shares must name modalities of the data \(got {'sound': 0.3}\); known: text, image",
+            r"mine: model.shares must name modalities of the data set \(got {'sound': 0.3}\); known: text, image",
         ),
         (
             {"model": {"name": "margo", "backbone": {"name": "freedom", "shares": {"sound": 0.3}}}},
-            r"mine: model.backbone.shares must name modalities of the data",
+            r"mine: model.backbone.shares must name modalities of the data set",
         ),
         (
             {"model": {"name": "lattice"}, "graph": {"k": 40}},
-            r"mine: graph.k must be below the number of items that have 'text' \(got 40 with 40 items\); lower it",
+            r"mine: k must be between 1 and the number of items that have 'text' - 1 "
+            r"\(got 40 with 40 items that have 'text'\); lower graph.k",
         ),
         (
             {"model": {"name": "vbpr"}, "data": {"modalities": []}},
