@@ -191,10 +191,10 @@ class MARGO(Wrapper):
         terms = self.backbone.penalties(batch, rows)
         widths = self.modality_widths.values()
         # Positive items first, then the negative ones of the same triples.
-        items = torch.cat([batch.positive, batch.negative])
         parts = torch.cat([modality_scores(rows.user, item, widths) for item in rows[1:]])
         if self.trust is None or not self.weighted:
             return {"bpr": self.backbone.criterion(*parts.sum(dim=1).chunk(2)), **terms}
+        items = torch.cat([batch.positive, batch.negative])
         scores = self.trust.scores(parts, items)
         if config.alpha:
             halves = (x.chunk(2) for x in (parts, scores, *self.trust.rows(items)))
