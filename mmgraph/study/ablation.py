@@ -162,9 +162,10 @@ def ablations_of(setting: Setting, *, needed: bool = True) -> dict[str, Mapping[
     own = {label: flat_changes(table) for label, table in setting.ablations.items()}
     variants: dict[str, Mapping[str, Any]] = {**model.ablations, **own}
     if not variants and needed:
+        or_else = ", or give --by-modality" if model.reads_features(recipe.model) else ""
         raise ConfigError(
             f"{setting.label}: {recipe.model.name} has no ablations (got none from the recipe either); "
-            'add [ablations."w/o something"] with its changed keys to the recipe, or give --by-modality'
+            f'add [ablations."w/o something"] with its changed keys to the recipe{or_else}'
         )
     for label, changes in variants.items():
         if label == FULL or not changes:
